@@ -1,0 +1,183 @@
+package stage
+
+import (
+	"slices"
+	"time"
+)
+
+// admit takes records into the stage, in their order, waiting for room.
+func (e *engine) admit(b Batch) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.tenureOf(b.Lane)
+	for i := range b.Records {
+		for e.inFlight >= e.maxInFlight && !e.stopped && t != nil && !t.revoked {
+			e.room.Wait()
+		}
+		if e.stopped || t == nil || t.revoked {
+			return // the records are not marked, so they are read again
+		}
+		r := &b.Records[i]
+		task := &task{raw: r, seq: t.tracker.Track(r.Offset)}
+		task.strand = e.strandOf(t, task)
+		e.inFlight++
+		t.inFlight++
+		e.wait(task.strand, task)
+	}
+}
+
+// tenureOf finds what is kept of a lane and begins it if it is new; nil if
+// the lane was already taken away.
+func (e *engine) tenureOf(l Lane) *tenure {
+	if t, ok := e.tenures[l]; ok {
+		return t
+	}
+	select {
+	case <-l.Revoked():
+		// Release is harmless where it was called before, and it must be
+		// called where it was not.
+		l.Release()
+		return nil
+	default:
+	}
+	t := &tenure{lane: l, strands: make(map[string]*strand), paused: make(map[*strand]struct{})}
+	e.tenures[l] = t
+	e.watch.Go(func() {
+		select {
+		case <-l.Revoked():
+			e.giveUp(t)
+		case <-e.ended:
+		}
+	})
+	return t
+}
+
+// strandOf finds the strand that a record belongs to.
+func (e *engine) strandOf(t *tenure, k *task) *strand {
+	if e.order == Unordered || e.order == ByKey && k.raw.Key == nil {
+		k.own.tenure = t
+		return &k.own
+	}
+	var key []byte
+	if e.order == ByKey {
+		key = k.raw.Key
+	}
+	s, ok := t.strands[string(key)]
+	if !ok {
+		s = &strand{tenure: t, key: string(key)}
+		t.strands[s.key] = s
+	}
+	return s
+}
+
+// wait puts a task at the end of its strand.
+func (e *engine) wait(s *strand, k *task) {
+	s.waiting = append(s.waiting, k)
+	if s.busy {
+		return
+	}
+	if len(s.waiting) == 1 {
+		e.makeReady(s)
+		return
+	}
+	e.takeable++
+	if e.takeable == e.batchSize {
+		e.work.Signal() // a worker may be lingering for just this
+	}
+}
+
+// makeReady offers a strand with waiting tasks to the workers.
+func (e *engine) makeReady(s *strand) {
+	if e.takeable == 0 {
+		e.since = time.Now()
+	}
+	e.takeable += len(s.waiting)
+	e.ready = append(e.ready, s)
+	e.work.Signal()
+}
+
+// free ends a worker's hold on a strand.
+func (e *engine) free(s *strand) {
+	s.busy = false
+	if len(s.waiting) > 0 {
+		e.makeReady(s)
+		return
+	}
+	e.forget(s)
+}
+
+// pause runs f, which lets the strand go on, after d.
+func (e *engine) pause(s *strand, d time.Duration, f func()) {
+	if d <= 0 {
+		f()
+		return
+	}
+	s.tenure.paused[s] = struct{}{}
+	e.after(d, func() {
+		delete(s.tenure.paused, s)
+		f()
+	})
+}
+
+// forget lets go of a strand that nothing refers to.
+func (e *engine) forget(s *strand) {
+	if s.idle() && s.tenure.strands[s.key] == s {
+		delete(s.tenure.strands, s.key)
+	}
+}
+
+// dropWaiting drops the tasks of a lane that no worker has begun, or that wait
+// to be tried again. They are not marked, so whoever reads the lane next gets
+// them, still in order: they are the end of their strands.
+func (e *engine) dropWaiting(t *tenure) {
+	t.revoked = true
+	e.ready = slices.DeleteFunc(e.ready, func(s *strand) bool {
+		if s.tenure != t {
+			return false
+		}
+		e.takeable -= len(s.waiting)
+		e.drop(s.waiting)
+		s.waiting = nil
+		e.forget(s)
+		return true
+	})
+	for _, s := range t.strands { // those in a worker's hands
+		e.drop(s.waiting)
+		s.waiting = nil
+	}
+	for s := range t.paused {
+		e.drop(s.waiting)
+		s.waiting = nil
+		if e.err != nil && s.mode == writeAgain {
+			e.drop(s.writing)
+			s.writing, s.mode = nil, writeThrough
+		}
+	}
+	e.room.Broadcast()
+}
+
+// drop ends tasks that this tenure will not finish.
+func (e *engine) drop(tasks []*task) {
+	for _, k := range tasks {
+		e.leave(k.strand.tenure)
+	}
+}
+
+// finish ends a task that is done.
+func (e *engine) finish(k *task) {
+	t := k.strand.tenure
+	if !t.lost {
+		t.tracker.Done(k.seq)
+	}
+	e.leave(t)
+}
+
+// leave counts a task of t out.
+func (e *engine) leave(t *tenure) {
+	e.inFlight--
+	t.inFlight--
+	e.room.Signal()
+	if t.inFlight == 0 {
+		e.idle.Broadcast()
+	}
+}

@@ -1,0 +1,93 @@
+package stage
+
+import "time"
+
+// commitEvery commits what has moved once per CommitInterval.
+func (e *engine) commitEvery(stop <-chan struct{}) {
+	tick := time.NewTicker(e.commitInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			e.commitMoved()
+		case <-stop:
+			return
+		}
+	}
+}
+
+// commitMoved commits every lane whose low-water mark has risen.
+func (e *engine) commitMoved() {
+	e.mu.Lock()
+	var moved []*tenure
+	for _, t := range e.tenures {
+		if at, ok := t.tracker.LowWater(); ok && at != t.commit {
+			moved = append(moved, t)
+		}
+	}
+	e.mu.Unlock()
+	e.commit(moved...)
+}
+
+// commit tells the reader how far the lanes are. It runs without mu: a commit
+// may wait for the broker, and for a rebalance that itself waits for a lane.
+func (e *engine) commit(tenures ...*tenure) {
+	marks := make(map[Lane]Mark)
+	e.mu.Lock()
+	for _, t := range tenures {
+		if at, ok := t.tracker.LowWater(); ok {
+			marks[t.lane] = Mark{Offset: at}
+		}
+	}
+	e.mu.Unlock()
+	if len(marks) == 0 {
+		return
+	}
+	ctx, cancel := e.grace()
+	defer cancel()
+	if err := e.reader.Commit(ctx, marks); err != nil {
+		// Not lost: the marks are committed with the next ones, or the
+		// records are done again.
+		e.log.Warn("progress could not be committed and will be again", "err", err)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range tenures {
+		if m, ok := marks[t.lane]; ok {
+			t.commit = max(t.commit, m.Offset)
+		}
+	}
+}
+
+// giveUp ends a tenure that was revoked: what has begun is finished within
+// DrainTimeout, the rest dropped, the mark committed, the lane released.
+func (e *engine) giveUp(t *tenure) {
+	late := time.AfterFunc(e.drainTimeout, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if t.inFlight > 0 {
+			topic, partition := t.lane.ID()
+			e.log.Warn("a partition was taken away before its records were finished; whoever gets it does them again",
+				"topic", topic, "partition", partition, "records", t.inFlight)
+		}
+		t.lost = true
+		e.idle.Broadcast()
+	})
+	defer late.Stop()
+
+	e.mu.Lock()
+	e.dropWaiting(t)
+	for t.inFlight > 0 && !t.lost {
+		e.idle.Wait()
+	}
+	e.mu.Unlock()
+
+	e.commit(t)
+
+	e.mu.Lock()
+	t.lost = true
+	delete(e.tenures, t.lane)
+	e.mu.Unlock()
+	t.lane.Release()
+}

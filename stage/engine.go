@@ -1,0 +1,277 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// engine runs one stage once. It knows records and their order, and nothing of
+// In and Out.
+//
+// One goroutine reads and admits records, workers take them batch by batch,
+// writers acknowledge from goroutines of their own, and a committer tells the
+// reader how far the lanes are. All of them meet under mu, which is never held
+// over a call to a reader, a writer or the user's code. A record's way is
+//
+//	read -> admit -> take -> process -> settle -> send -> acknowledge -> finish -> commit
+type engine struct {
+	settings
+	process processFunc
+	bury    func(DeadLetter) ([]output, error) // nil: there are no dead letters
+
+	reader  Reader
+	writers []Writer // by target; targets that share have the same one
+	watch   sync.WaitGroup
+	ended   chan struct{} // closed when no lane needs watching any more
+	quiet   limiter
+
+	// workCtx is what transforms run under. The end of the user's context
+	// does not reach it; the end of DrainTimeout does.
+	workCtx context.Context
+	halt    context.CancelFunc // stops the reading
+
+	mu       sync.Mutex
+	work     sync.Cond // there may be something for a worker
+	room     sync.Cond // a record less is in flight, or reading stops
+	idle     sync.Cond // a lane or the stage may be finished
+	tenures  map[Lane]*tenure
+	ready    []*strand // have waiting tasks, and nobody is busy with them
+	takeable int       // how many tasks those have
+	since    time.Time // when takeable rose from 0
+	again    []*strand // their outputs are to be written again
+	inFlight int       // admitted and not finished
+	timers   map[*time.Timer]struct{}
+	stopped  bool  // nothing more is admitted
+	closed   bool  // workers go home
+	err      error // what stopped the stage
+}
+
+func newEngine(c settings) *engine {
+	e := &engine{
+		settings: c,
+		ended:    make(chan struct{}),
+		tenures:  make(map[Lane]*tenure),
+		timers:   make(map[*time.Timer]struct{}),
+	}
+	e.work.L, e.room.L, e.idle.L = &e.mu, &e.mu, &e.mu
+	return e
+}
+
+// run opens the ends, works until there is nothing to read or ctx ends, and
+// drains.
+func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reader, error), targets []Target) error {
+	workCtx, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	readCtx, halt := context.WithCancel(ctx)
+	defer halt()
+	e.workCtx, e.halt = workCtx, halt
+
+	if err := e.open(ctx, open, targets); err != nil {
+		return fmt.Errorf("stage %q: %w", e.name, err)
+	}
+
+	var workers, committer sync.WaitGroup
+	for range e.workers {
+		workers.Go(e.toil)
+	}
+	stopCommits := make(chan struct{})
+	committer.Go(func() { e.commitEvery(stopCommits) })
+
+	unhook := context.AfterFunc(readCtx, e.stopAdmitting)
+	defer unhook()
+	if err := e.read(readCtx); err != nil {
+		e.fail(fmt.Errorf("stage %q: read: %w", e.name, err))
+	}
+	left := e.drain()
+	abandon()
+	e.waitForWorkers(&workers, left > 0)
+	close(stopCommits)
+	committer.Wait()
+
+	err := e.close()
+	if left > 0 && e.err == nil {
+		err = errors.Join(fmt.Errorf("stage %q: %d records were not finished within DrainTimeout (%v); nothing is lost, they are read again by the next run", e.name, left, e.drainTimeout), err)
+	}
+	return errors.Join(e.err, err)
+}
+
+// open opens the writers, then the reader, so that the first record finds
+// everything there.
+func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Reader, error), targets []Target) error {
+	shared := make(map[any]Writer)
+	for _, t := range targets {
+		if w, ok := shared[t.Share]; ok && t.Share != nil {
+			e.writers = append(e.writers, w)
+			continue
+		}
+		w, err := t.Open(ctx, e.env())
+		if err != nil {
+			return errors.Join(err, e.closeWriters())
+		}
+		e.writers = append(e.writers, w)
+		if t.Share != nil {
+			shared[t.Share] = w
+		}
+	}
+	r, err := open(ctx, e.env())
+	if err != nil {
+		return errors.Join(err, e.closeWriters())
+	}
+	e.reader = r
+	return nil
+}
+
+// read admits what the reader delivers until it ends or reading stops.
+func (e *engine) read(ctx context.Context) error {
+	for {
+		b, err := e.reader.Read(ctx)
+		switch {
+		case err == nil:
+			e.admit(b)
+		case errors.Is(err, io.EOF) || ctx.Err() != nil:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// fail stops the stage for err: what has begun is finished, the rest dropped.
+func (e *engine) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return
+	}
+	e.err = err
+	e.halt()
+	for _, t := range e.tenures {
+		e.dropWaiting(t)
+	}
+	e.idle.Broadcast()
+}
+
+func (e *engine) stopAdmitting() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = true
+	e.room.Broadcast()
+	e.work.Broadcast() // nobody lingers for more
+}
+
+// drain waits until nothing is in flight, sends the workers home, and returns
+// how many records could not be finished in time.
+func (e *engine) drain() (left int) {
+	e.stopAdmitting()
+	late := false
+	timer := time.AfterFunc(e.drainTimeout, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		late = true
+		e.idle.Broadcast()
+	})
+	defer timer.Stop()
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for e.inFlight > 0 && !late {
+		e.idle.Wait()
+	}
+	e.closed = true
+	for t := range e.timers {
+		t.Stop()
+	}
+	e.work.Broadcast()
+	return e.inFlight
+}
+
+// waitForWorkers waits for the workers, but not for ever: a transform that
+// ignores the end of its context must not keep the process from stopping.
+func (e *engine) waitForWorkers(workers *sync.WaitGroup, late bool) {
+	if !late {
+		workers.Wait()
+		return
+	}
+	gone := make(chan struct{})
+	go func() {
+		workers.Wait()
+		close(gone)
+	}()
+	grace := time.NewTimer(e.drainTimeout/10 + time.Second)
+	defer grace.Stop()
+	select {
+	case <-gone:
+	case <-grace.C:
+		e.log.Warn("a transform does not return although its context has ended; its goroutine is left behind")
+	}
+}
+
+// close commits what is done, gives every lane back, and closes the ends.
+func (e *engine) close() error {
+	e.mu.Lock()
+	for _, t := range e.tenures {
+		t.revoked = true
+		t.lost = true
+	}
+	e.idle.Broadcast()
+	e.mu.Unlock()
+	close(e.ended)
+	e.watch.Wait()
+
+	e.commitMoved()
+	e.mu.Lock()
+	lanes := e.tenures
+	e.tenures = make(map[Lane]*tenure)
+	e.mu.Unlock()
+	for l := range lanes {
+		l.Release()
+	}
+	ctx, cancel := e.grace()
+	defer cancel()
+	var err error
+	if e := e.reader.Close(ctx); e != nil {
+		err = fmt.Errorf("close the source: %w", e)
+	}
+	return errors.Join(err, e.closeWriters())
+}
+
+func (e *engine) closeWriters() error {
+	ctx, cancel := e.grace()
+	defer cancel()
+	var errs []error
+	closed := make(map[Writer]bool)
+	for _, w := range e.writers {
+		if closed[w] {
+			continue
+		}
+		closed[w] = true
+		if err := w.Close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close a sink: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// grace is the context of what must still be done after the user's has ended.
+func (e *engine) grace() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(e.workCtx), e.drainTimeout)
+}
+
+// after runs f under mu once d has passed, unless the stage has ended by then.
+// The caller holds mu.
+func (e *engine) after(d time.Duration, f func()) {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.timers, timer)
+		if !e.closed {
+			f()
+		}
+	})
+	e.timers[timer] = struct{}{}
+}

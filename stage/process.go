@@ -1,0 +1,92 @@
+package stage
+
+import (
+	"context"
+	"errors"
+)
+
+// outcome is what a stage's typed edge made of one record.
+type outcome struct {
+	out   []output
+	err   error
+	step  Step
+	whole bool // the batch failed as one: err says nothing of this record
+}
+
+// processFunc takes records through decode, transform and encode; outcome i
+// belongs to record i. It never panics.
+type processFunc func(ctx context.Context, recs []*Raw) []outcome
+
+// process is the typed edge of the stage: all that the engine needs to know
+// of In and Out.
+func (s *Stage[In, Out]) process() processFunc {
+	return func(ctx context.Context, recs []*Raw) []outcome {
+		results := make([]outcome, len(recs))
+		in := make([]In, 0, len(recs))
+		at := make([]int, 0, len(recs)) // in[j] is of recs[at[j]]
+		for i, r := range recs {
+			v, err := s.decode(r)
+			if err != nil {
+				results[i] = outcome{err: Permanent(err), step: StepDecode}
+				continue
+			}
+			in = append(in, v)
+			at = append(at, i)
+		}
+		if len(in) == 0 {
+			return results
+		}
+
+		out, err := s.transform(ctx, in)
+		fails, err := asBatch(len(in), len(out), err)
+		for j, i := range at {
+			if err != nil {
+				results[i] = outcome{err: err, step: StepTransform, whole: len(in) > 1}
+				continue
+			}
+			if fails != nil && fails.Errs[j] != nil {
+				results[i] = outcome{err: fails.Errs[j], step: StepTransform}
+				continue
+			}
+			o, err := s.encode(out[j], recs[i])
+			if err != nil {
+				results[i] = outcome{err: Permanent(err), step: StepEncode}
+				if errors.Is(err, ErrSkip) {
+					results[i].err = ErrSkip
+				}
+				continue
+			}
+			results[i].out = o
+		}
+		return results
+	}
+}
+
+func (s *Stage[In, Out]) decode(r *Raw) (v In, err error) {
+	defer recoverTo(&err)
+	return s.Source.Decode(r)
+}
+
+func (s *Stage[In, Out]) transform(ctx context.Context, in []In) (out []Out, err error) {
+	defer recoverTo(&err)
+	return s.Transform.Transform(ctx, in)
+}
+
+func (s *Stage[In, Out]) encode(v Out, in *Raw) (out []output, err error) {
+	defer recoverTo(&err)
+	if s.Key != nil {
+		withKey := *in
+		withKey.Key = s.Key(v)
+		in = &withKey
+	}
+	return encodeTo(s.Sink, 0, v, in)
+}
+
+// encodeTo collects what a sink writes for v; its first target is number base.
+func encodeTo[T any](to Sink[T], base int, v T, in *Raw) ([]output, error) {
+	var out []output
+	err := to.Encode(v, in, func(target int, raw Raw) {
+		out = append(out, output{target: base + target, raw: raw})
+	})
+	return out, err
+}

@@ -1,0 +1,50 @@
+package stage
+
+import "time"
+
+// Raw is a record as it travels: bytes, headers, and where it came from. The
+// engine moves Raws; codecs at the edges of a stage turn them into values.
+type Raw struct {
+	Key     []byte // nil: no key
+	Value   []byte // nil: a tombstone
+	Headers []Header
+	Time    time.Time // zero: not known; a sink then lets the broker set it
+
+	// Topic, Partition and Offset say where a record was read, or, for one to
+	// be written, its topic; the partitioner chooses the partition.
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// Header is one header of a record. Keys may repeat.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Header gives the value of the last header with that key, as Kafka's own
+// clients do, and whether there is one.
+func (r *Raw) Header(key string) ([]byte, bool) {
+	for i := len(r.Headers) - 1; i >= 0; i-- {
+		if r.Headers[i].Key == key {
+			return r.Headers[i].Value, true
+		}
+	}
+	return nil, false
+}
+
+// Record is a value with all that surrounds it, for a [Transform] that needs
+// more than the value. A source gives Records when asked by
+// source.WithRecord, a sink takes them by sink.FromRecord.
+type Record[T any] struct {
+	Value T
+	Raw   // Raw.Value holds the bytes Value was made from; a sink ignores them
+}
+
+// Mark is how far a lane is done: what a commit says.
+type Mark struct {
+	// Offset is the low-water mark, the next offset to read: every record
+	// that was delivered below it is done.
+	Offset int64
+}

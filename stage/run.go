@@ -1,0 +1,59 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// Runner is a [*Stage] of any types.
+type Runner interface {
+	check(ctx context.Context, n int) error
+	run(ctx context.Context, n int) error
+}
+
+// Run checks the stages (see [Check]) and runs them until ctx ends, every
+// source is at its end, or one stage fails, which stops the others too.
+//
+// When ctx ends the stages stop reading, finish what is in flight within
+// [Stage.DrainTimeout], commit, and leave their consumer groups. Run returns
+// nil after such a clean drain, and otherwise what went wrong: nothing is lost
+// by that, records that were not finished are read again by the next run.
+func Run(ctx context.Context, stages ...Runner) error {
+	if err := Check(ctx, stages...); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before anything began
+		}
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	return each(stages, func(n int, s Runner) error {
+		err := s.run(ctx, n)
+		if err != nil {
+			stop()
+		}
+		return err
+	})
+}
+
+// Check reports everything that would keep the stages from working: fields
+// that are wrong, brokers that do not answer, topics that are missing. It
+// writes and commits nothing. [Run] does the same first.
+func Check(ctx context.Context, stages ...Runner) error {
+	if len(stages) == 0 {
+		return errors.New("stage: nothing to run; give Run at least one stage")
+	}
+	return each(stages, func(n int, s Runner) error { return s.check(ctx, n) })
+}
+
+// each calls f for all stages at once and joins their errors, in their order.
+func each(stages []Runner, f func(n int, s Runner) error) error {
+	errs := make([]error, len(stages))
+	var all sync.WaitGroup
+	for i, s := range stages {
+		all.Go(func() { errs[i] = f(i+1, s) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,67 @@
+package stage
+
+import (
+	"context"
+	"time"
+)
+
+// Sink says where a stage's results go: a typed edge over untyped [Writer]s.
+// Packages such as sink make them; the fields matter only to who writes one.
+type Sink[T any] struct {
+	// Targets are where Encode may send records. Required.
+	Targets []Target
+	// Encode gives the records to write for v, which was made from in; any
+	// number of them, for any of the targets. Key, headers and time of in
+	// should travel on unless the sink is there to change them. It must be
+	// safe for concurrent use. An error is permanent: the record is a dead
+	// letter. Required.
+	Encode func(v T, in *Raw, emit func(target int, out Raw)) error
+}
+
+// Target is one place that a [Sink] writes to.
+type Target struct {
+	// Share, if not nil, is comparable; targets of one stage with equal Share
+	// get one writer between them.
+	Share any
+	// Open starts writing. Required.
+	Open func(context.Context, Env) (Writer, error)
+	// Check looks, before anything is opened, whether writing can work (see
+	// [Check]). Optional.
+	Check func(context.Context, Env) error
+}
+
+// Writer writes raw records. It is used from several goroutines at once.
+type Writer interface {
+	// Write takes the records and may return before they are written; records
+	// of one call, and of calls that follow each other, are written in that
+	// order as far as the order matters to the target (for Kafka: per
+	// partition). It calls done exactly once for each record, when it is safe
+	// or lost, from any goroutine. An error marked by [Permanent] says that
+	// this record can never be written; after any other error the stage
+	// writes it again. Write may block, which slows the stage down.
+	Write(recs []Raw, done func(i int, err error))
+	// Close waits until done was called for all records, or ctx ends, and
+	// frees what the writer holds. Calls of Write are over.
+	Close(context.Context) error
+}
+
+// DeadLetter is a record that a stage gave up on, and why.
+type DeadLetter struct {
+	Record   Raw    // the input record, byte for byte
+	Stage    string // the name of the stage
+	Step     Step   // what failed
+	Err      error
+	Attempts int // how often the step was tried
+	Time     time.Time
+}
+
+// Step names the part of a stage's work that failed.
+type Step string
+
+// The steps of a record's way through a stage.
+const (
+	StepDecode    Step = "decode"
+	StepTransform Step = "transform"
+	StepEncode    Step = "encode"
+	StepWrite     Step = "write"
+)

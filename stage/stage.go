@@ -1,0 +1,224 @@
+package stage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// Stage reads records from a [Source], makes results of them by a [Transform],
+// and writes those to a [Sink].
+//
+// Source, Transform and Sink are required; the zero value of every other field
+// is its documented default. A Stage holds no state of a run, so it may be run
+// again, and must not be changed while it runs.
+//
+// Delivery is at least once: a record's offset is committed only after its
+// results, or its dead letter, are acknowledged.
+type Stage[In, Out any] struct {
+	// Name tells stages apart in logs and errors. Empty: "stage" and its
+	// number in [Run].
+	Name string
+
+	Source    Source[In]
+	Transform Transform[In, Out]
+	Sink      Sink[Out]
+
+	// DeadLetters takes the records that cannot be done: those that cannot be
+	// decoded, fail permanently or too often, panic, or are too large to be
+	// written. Without it (no Targets), such a record stops the stage with a
+	// [*RecordError].
+	DeadLetters Sink[DeadLetter]
+
+	// Workers is how many calls of Transform run at once at the most. Zero
+	// means GOMAXPROCS; for a transform that waits on a network take more.
+	Workers int
+	// BatchSize is how many records one call of Transform gets at the most: a
+	// free worker takes what waits, and does not wait for more. Zero means 1.
+	BatchSize int
+	// BatchWait lets a worker wait that long, after the first record, for a
+	// batch to fill. Zero means not at all.
+	BatchWait time.Duration
+	// Order is what order is kept; the zero value is [ByKey].
+	Order Order
+	// Key, if set, gives the key that a result is written with. Otherwise the
+	// input record's key travels on.
+	Key func(Out) []byte
+
+	// Retry says how often a record that failed is tried again.
+	Retry Retry
+	// MaxInFlight bounds the records that are in the stage at once: waiting,
+	// in a transform, in a retry, or being written. When it is reached the
+	// stage stops reading. Zero means 1024, or twice what all workers can take
+	// at once, whichever is more.
+	MaxInFlight int
+	// CommitInterval is how often progress is committed. Zero means 1 s. It
+	// bounds what is done again after a crash.
+	CommitInterval time.Duration
+	// DrainTimeout bounds how long the stage finishes what is in flight when
+	// it is told to stop or loses a partition. Zero means 30 s.
+	DrainTimeout time.Duration
+
+	// Logger gets what happens in the stage's life, not each record. Nil means
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// Order is what a stage promises about the order of records.
+type Order int
+
+const (
+	// ByKey transforms and writes the records of one key of one partition in
+	// their order, and different keys side by side. Records without a key
+	// have no order.
+	ByKey Order = iota
+	// ByPartition keeps the whole partition in order.
+	ByPartition
+	// Unordered keeps none.
+	Unordered
+)
+
+// String gives the constant's name.
+func (o Order) String() string {
+	switch o {
+	case ByKey:
+		return "ByKey"
+	case ByPartition:
+		return "ByPartition"
+	case Unordered:
+		return "Unordered"
+	}
+	return fmt.Sprintf("Order(%d)", int(o))
+}
+
+// RecordError stops a stage: one record can't be done and there is nowhere to
+// put it.
+type RecordError struct {
+	Stage     string
+	Topic     string
+	Partition int32
+	Offset    int64
+	Step      Step
+	Attempts  int
+	Err       error
+}
+
+// Error names the record and says what to do.
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("stage %q: record %s/%d@%d: %s failed after %s: %v",
+		e.Stage, e.Topic, e.Partition, e.Offset, e.Step, times(e.Attempts), e.Err)
+}
+
+// Unwrap gives the reason.
+func (e *RecordError) Unwrap() error { return e.Err }
+
+func times(n int) string {
+	if n == 1 {
+		return "1 attempt"
+	}
+	return fmt.Sprintf("%d attempts", n)
+}
+
+// settings are a stage's fields without its types, defaults filled in.
+type settings struct {
+	name           string
+	workers        int
+	batchSize      int
+	batchWait      time.Duration
+	order          Order
+	retry          Retry
+	maxInFlight    int
+	commitInterval time.Duration
+	drainTimeout   time.Duration
+	log            *slog.Logger
+}
+
+func (s *Stage[In, Out]) settings(n int) settings {
+	c := settings{
+		name:           cmp.Or(s.Name, fmt.Sprintf("stage %d", n)),
+		workers:        cmp.Or(s.Workers, runtime.GOMAXPROCS(0)),
+		batchSize:      cmp.Or(s.BatchSize, 1),
+		batchWait:      s.BatchWait,
+		order:          s.Order,
+		retry:          s.Retry.withDefaults(),
+		commitInterval: cmp.Or(s.CommitInterval, time.Second),
+		drainTimeout:   cmp.Or(s.DrainTimeout, 30*time.Second),
+		log:            cmp.Or(s.Logger, slog.Default()),
+	}
+	c.maxInFlight = cmp.Or(s.MaxInFlight, max(1024, 2*c.workers*c.batchSize))
+	c.log = c.log.With("stage", c.name)
+	return c
+}
+
+func (c settings) env() Env {
+	return Env{Stage: c.name, Logger: c.log, DrainTimeout: c.drainTimeout}
+}
+
+// validate reports all that is wrong with the fields, each by its name.
+func (s *Stage[In, Out]) validate() error {
+	var errs []error
+	wrong := func(bad bool, text string) {
+		if bad {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	wrong(s.Source.Open == nil || s.Source.Decode == nil, "Source: missing; take one of package source")
+	wrong(s.Transform == nil, "Transform: missing")
+	wrong(len(s.Sink.Targets) == 0 || s.Sink.Encode == nil, "Sink: missing; take one of package sink")
+	wrong(len(s.DeadLetters.Targets) > 0 && s.DeadLetters.Encode == nil, "DeadLetters: has Targets but no Encode")
+	wrong(s.Workers < 0, "Workers: negative")
+	wrong(s.BatchSize < 0, "BatchSize: negative")
+	wrong(s.BatchWait < 0, "BatchWait: negative")
+	wrong(s.Order < ByKey || s.Order > Unordered, fmt.Sprintf("Order: unknown value %d", int(s.Order)))
+	wrong(s.MaxInFlight < 0, "MaxInFlight: negative")
+	wrong(s.MaxInFlight > 0 && s.MaxInFlight < max(1, s.BatchSize), "MaxInFlight: below BatchSize, so no batch could fill")
+	wrong(s.CommitInterval < 0, "CommitInterval: negative")
+	wrong(s.DrainTimeout < 0, "DrainTimeout: negative")
+	if err := s.Retry.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// targets are the places this stage writes to: the sink's, then those of the
+// dead letters.
+func (s *Stage[In, Out]) targets() []Target {
+	return append(append([]Target(nil), s.Sink.Targets...), s.DeadLetters.Targets...)
+}
+
+func (s *Stage[In, Out]) check(ctx context.Context, n int) error {
+	c := s.settings(n)
+	if err := s.validate(); err != nil {
+		return fmt.Errorf("stage %q is not set up right:\n%w", c.name, err)
+	}
+	var errs []error
+	if s.Source.Check != nil {
+		errs = append(errs, s.Source.Check(ctx, c.env()))
+	}
+	for _, t := range s.targets() {
+		if t.Check != nil {
+			errs = append(errs, t.Check(ctx, c.env()))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stage %q: %w", c.name, err)
+	}
+	return nil
+}
+
+func (s *Stage[In, Out]) run(ctx context.Context, n int) error {
+	e := newEngine(s.settings(n))
+	e.process = s.process()
+	if len(s.DeadLetters.Targets) > 0 {
+		base := len(s.Sink.Targets)
+		e.bury = func(d DeadLetter) (out []output, err error) {
+			defer recoverTo(&err)
+			return encodeTo(s.DeadLetters, base, d, &d.Record)
+		}
+	}
+	return e.run(ctx, s.Source.Open, s.targets())
+}

@@ -1,0 +1,227 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// toil is the life of a worker.
+func (e *engine) toil() {
+	for {
+		batch, again, ok := e.take()
+		switch {
+		case !ok:
+			return
+		case again != nil:
+			e.writeAgain(again)
+		default:
+			e.settle(batch, e.process(e.workCtx, raws(batch)))
+		}
+	}
+}
+
+func raws(batch []*task) []*Raw {
+	recs := make([]*Raw, len(batch))
+	for i, k := range batch {
+		recs[i] = k.raw
+	}
+	return recs
+}
+
+// take waits for work: a batch, or a strand whose outputs are to be written
+// again. It returns false when there will be none.
+func (e *engine) take() (batch []*task, again *strand, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		switch {
+		case e.closed:
+			return nil, nil, false
+		case len(e.again) > 0:
+			again, e.again = e.again[0], e.again[1:]
+			return nil, again, true
+		case e.takeable == 0:
+			e.work.Wait()
+			continue
+		}
+		left := time.Until(e.since.Add(e.batchWait))
+		if e.batchWait == 0 || e.stopped || e.takeable >= e.batchSize || left <= 0 {
+			return e.fill(), nil, true
+		}
+		wake := time.AfterFunc(left, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.work.Broadcast()
+		})
+		e.work.Wait()
+		wake.Stop()
+	}
+}
+
+// fill makes a batch of what is ready, strand by strand.
+func (e *engine) fill() []*task {
+	var batch []*task
+	for len(batch) < e.batchSize && len(e.ready) > 0 {
+		s := e.ready[0]
+		alone := s.waiting[0].alone
+		if alone && len(batch) > 0 {
+			break
+		}
+		n := 1
+		for n < len(s.waiting) && n < e.batchSize-len(batch) && !alone && !s.waiting[n].alone {
+			n++
+		}
+		e.ready = e.ready[1:]
+		e.takeable -= len(s.waiting)
+		s.busy = true
+		batch = append(batch, s.waiting[:n]...)
+		s.waiting = s.waiting[n:]
+		if alone {
+			break
+		}
+	}
+	if e.takeable > 0 {
+		e.work.Signal()
+	}
+	return batch
+}
+
+// share is the part of a batch that belongs to one strand, and what became of
+// it: the first n tasks have their outputs, the others are tried again after
+// a pause.
+type share struct {
+	strand *strand
+	tasks  []*task
+	n      int
+	pause  time.Duration
+}
+
+// settle takes a batch out of a worker's hands: outputs to their writers,
+// failures back to their strands.
+func (e *engine) settle(batch []*task, results []outcome) {
+	var shares []share
+	for i := 0; i < len(batch); {
+		j := i + 1
+		for j < len(batch) && batch[j].strand == batch[i].strand {
+			j++
+		}
+		shares = append(shares, e.judge(batch[i:j], results[i:j]))
+		i = j
+	}
+
+	var send []*task
+	e.mu.Lock()
+	for _, h := range shares {
+		send = append(send, e.keep(h)...)
+	}
+	e.mu.Unlock()
+
+	// The strands stay busy until the writers have their outputs: another
+	// worker could otherwise overtake this one on the way there.
+	e.send(send)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range shares {
+		e.pause(h.strand, h.pause, func() { e.free(h.strand) })
+	}
+}
+
+// judge decides, in the strand's order, what the outcomes mean. It stops at
+// the first task to be tried again: those behind it must come after it.
+func (e *engine) judge(tasks []*task, results []outcome) share {
+	h := share{strand: tasks[0].strand, tasks: tasks}
+	for i, k := range tasks {
+		r := results[i]
+		if r.err == nil || errors.Is(r.err, ErrSkip) {
+			k.out = r.out
+			h.n++
+			continue
+		}
+		if e.workCtx.Err() != nil {
+			return h // it failed because the stage is ending: not its fault
+		}
+		if r.whole {
+			// Which one was it? Each gets a try of its own, at once.
+			for _, k := range tasks[i:] {
+				k.alone = true
+			}
+			return h
+		}
+		k.attempts++
+		if !IsPermanent(r.err) && !e.retry.spent(k.attempts) {
+			h.pause = e.retry.pause(k.attempts, r.err)
+			e.warn("a record failed and is tried again", k, "step", string(r.step), "attempts", k.attempts, "pause", h.pause, "err", r.err)
+			return h
+		}
+		if !e.buryTask(k, r.step, k.attempts, r.err) {
+			return h
+		}
+		h.n++
+	}
+	return h
+}
+
+// buryTask makes a dead letter the output of a task. Without dead letters it
+// stops the stage and returns false.
+func (e *engine) buryTask(k *task, step Step, attempts int, reason error) bool {
+	if e.bury == nil {
+		e.failRecord(k, step, attempts, reason)
+		return false
+	}
+	out, err := e.bury(DeadLetter{
+		Record: *k.raw, Stage: e.name, Step: step, Err: reason, Attempts: attempts, Time: time.Now(),
+	})
+	if err != nil {
+		e.failRecord(k, step, attempts, fmt.Errorf("%w; and its dead letter could not be encoded: %w", reason, err))
+		return false
+	}
+	e.warn("a record is a dead letter", k, "step", string(step), "attempts", attempts, "err", reason)
+	k.out, k.dead = out, true
+	return true
+}
+
+// failRecord stops the stage because of one record.
+func (e *engine) failRecord(k *task, step Step, attempts int, reason error) {
+	e.fail(&RecordError{
+		Stage: e.name, Topic: k.raw.Topic, Partition: k.raw.Partition, Offset: k.raw.Offset,
+		Step: step, Attempts: attempts, Err: reason,
+	})
+}
+
+// keep enters a share into its strand and returns what is to be sent.
+func (e *engine) keep(h share) (send []*task) {
+	s, t := h.strand, h.strand.tenure
+	if t.lost {
+		e.drop(h.tasks) // nobody waits for these any more
+		return nil
+	}
+	for _, k := range h.tasks[:h.n] {
+		s.writing = append(s.writing, k)
+		switch {
+		case len(k.out) == 0 && s.mode == writeThrough:
+			k.state = acked
+		case s.mode == writeThrough:
+			s.launch(k)
+			send = append(send, k)
+		}
+	}
+	if rest := h.tasks[h.n:]; t.revoked {
+		e.drop(rest)
+	} else {
+		s.putBack(rest)
+	}
+	e.progress(s)
+	return send
+}
+
+// warn logs what happened to a record, at most a line a second.
+func (e *engine) warn(msg string, k *task, args ...any) {
+	if missed, ok := e.quiet.allow(time.Now()); ok {
+		if missed > 0 {
+			args = append(args, "lines_left_out", missed)
+		}
+		e.log.Warn(msg, append([]any{"topic", k.raw.Topic, "partition", k.raw.Partition, "offset", k.raw.Offset}, args...)...)
+	}
+}
