@@ -1,0 +1,45 @@
+// Package cache says where the installer (embed/setup) puts things, so that
+// embed finds them there.
+package cache
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// The versions that are installed: those the Go bindings were made for.
+const (
+	RuntimeVersion    = "1.29.0"  // of ONNX Runtime, for onnxruntime_go v1.35.0
+	TokenizersVersion = "v1.27.0" // of github.com/daulet/tokenizers
+)
+
+// Dir is the cache folder: MILLRACE_CACHE, else millrace in the user's cache
+// folder.
+func Dir() (string, error) {
+	if dir := os.Getenv("MILLRACE_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache folder: %w (set MILLRACE_CACHE to one)", err)
+	}
+	return filepath.Join(dir, "millrace"), nil
+}
+
+// Runtime is the folder of ONNX Runtime, below the cache folder.
+func Runtime() string {
+	return fmt.Sprintf("onnxruntime-%s-%s-%s", RuntimeVersion, runtime.GOOS, runtime.GOARCH)
+}
+
+// Library is the name of ONNX Runtime's library, in its folder.
+const Library = "libonnxruntime.so"
+
+// Tokenizers is the folder of libtokenizers.a, below the cache folder.
+func Tokenizers() string {
+	return fmt.Sprintf("tokenizers-%s-%s-%s", TokenizersVersion, runtime.GOOS, runtime.GOARCH)
+}
+
+// Models is the folder of the models, below the cache folder.
+const Models = "models"

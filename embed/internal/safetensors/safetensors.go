@@ -1,0 +1,95 @@
+// Package safetensors reads the safetensors format: named tensors in one file,
+// with a JSON header in front that says where each one is.
+package safetensors
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+)
+
+// File is an open safetensors file. It is safe for concurrent use.
+type File struct {
+	f       *os.File
+	base    int64 // where the tensors begin
+	tensors map[string]Tensor
+}
+
+// Tensor says what a tensor is and where in the file.
+type Tensor struct {
+	DType string  `json:"dtype"`
+	Shape []int64 `json:"shape"`
+	At    []int64 `json:"data_offsets"` // from, to
+}
+
+// maxHeader bounds the header, as the format does.
+const maxHeader = 100_000_000
+
+// Open opens a file and reads its header. Close it after use.
+func Open(name string) (*File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	s, err := read(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("safetensors: %s: %w", name, err)
+	}
+	return s, nil
+}
+
+func read(f *os.File) (*File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var size uint64
+	if err := binary.Read(f, binary.LittleEndian, &size); err != nil {
+		return nil, err
+	}
+	if size > maxHeader || int64(size) > info.Size()-8 {
+		return nil, fmt.Errorf("a header of %d bytes cannot be in a file of %d", size, info.Size())
+	}
+	header := make([]byte, size)
+	if _, err := io.ReadFull(f, header); err != nil {
+		return nil, err
+	}
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal(header, &entries); err != nil {
+		return nil, err
+	}
+	delete(entries, "__metadata__") // strings about the file, not a tensor
+	s := &File{f: f, base: int64(8 + size), tensors: make(map[string]Tensor, len(entries))}
+	for name, raw := range entries {
+		var t Tensor
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
+		}
+		if len(t.At) != 2 || t.At[0] < 0 || t.At[0] > t.At[1] || t.At[1] > info.Size()-s.base {
+			return nil, fmt.Errorf("tensor %s: its place %v is not in the file", name, t.At)
+		}
+		s.tensors[name] = t
+	}
+	return s, nil
+}
+
+// Tensor finds a tensor by name.
+func (s *File) Tensor(name string) (Tensor, bool) {
+	t, ok := s.tensors[name]
+	return t, ok
+}
+
+// Bytes reads a tensor's elements, row-major and little-endian.
+func (s *File) Bytes(t Tensor) ([]byte, error) {
+	b := make([]byte, t.At[1]-t.At[0])
+	if _, err := s.f.ReadAt(b, s.base+t.At[0]); err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	return b, nil
+}
+
+// Close closes the file.
+func (s *File) Close() error { return s.f.Close() }

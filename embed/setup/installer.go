@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// part is one thing to install: a folder that appears whole or not at all.
+type part struct {
+	name   string            // for people
+	folder string            // below the installer's folder
+	id     string            // changes when another content is wanted
+	sums   map[string]string // the files it must have, and their sha256 where known before
+	tools  []string          // programs that making it needs
+	// make puts the files into the folder out. It works in b.dir.
+	make func(ctx context.Context, b *bench, out string) error
+}
+
+// installer makes the parts that are missing.
+type installer struct {
+	dir    string
+	verify bool // compare all files' sha256 again
+	log    func(string, ...any)
+
+	installed int // parts that were made
+}
+
+// install makes what is missing, one process at a time.
+func (in *installer) install(ctx context.Context, parts []part) error {
+	if err := os.MkdirAll(in.dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := in.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	var todo []part
+	for _, p := range parts {
+		why, err := in.missing(p)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			in.log("%s: %s", p.name, why)
+			todo = append(todo, p)
+		}
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	if err := checkTools(ctx, todo); err != nil {
+		return err
+	}
+	for _, p := range todo {
+		if err := in.makePart(ctx, p); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		in.installed++
+	}
+	return nil
+}
+
+// missing tells why a part must be made; empty when it is there.
+func (in *installer) missing(p part) (why string, err error) {
+	folder := filepath.Join(in.dir, p.folder)
+	r, err := readReceipt(folder)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "to be installed", nil
+	case err != nil:
+		return err.Error(), nil
+	case r.ID != p.id:
+		return "another version is wanted", nil
+	}
+	changed, err := r.changed(folder, in.verify)
+	if err != nil {
+		return "", err
+	}
+	if len(changed) > 0 {
+		return "to be installed again, since these files were changed: " + strings.Join(changed, ", "), nil
+	}
+	return "", nil
+}
+
+// makePart makes a part in a temporary folder and moves it to its place.
+func (in *installer) makePart(ctx context.Context, p part) error {
+	tmp, err := os.MkdirTemp(in.dir, temporary)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	out := filepath.Join(tmp, "out")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		return err
+	}
+	in.log("%s: fetching", p.name)
+	if err := p.make(ctx, &bench{dir: tmp, log: in.log}, out); err != nil {
+		return err
+	}
+	for name, want := range p.sums {
+		file := filepath.Join(out, filepath.FromSlash(name))
+		if want == "" {
+			_, err = os.Stat(file)
+		} else {
+			err = checkSum(file, want)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := writeReceipt(out, p.id); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+
+	place := filepath.Join(in.dir, p.folder)
+	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(place, filepath.Join(tmp, "old")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Rename(out, place)
+}
+
+// temporary begins the names of folders that may be left by a killed process.
+const temporary = ".tmp-"
+
+// lock waits until no other process installs into the folder, and sweeps up
+// what a killed one left.
+func (in *installer) lock(ctx context.Context) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(in.dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for waited := false; ; waited = true {
+		ok, err := tryLock(f)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+		}
+		if ok {
+			break
+		}
+		if !waited {
+			in.log("waiting for another setup that works on %s", in.dir)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(in.dir, temporary+"*"))
+	if err == nil {
+		for _, dir := range left {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// checkTools names all the programs that are missing at once.
+func checkTools(ctx context.Context, parts []part) error {
+	var missing []string
+	seen := map[string]bool{}
+	for _, p := range parts {
+		for _, tool := range p.tools {
+			if seen[tool] {
+				continue
+			}
+			seen[tool] = true
+			if _, err := exec.LookPath(tool); err != nil {
+				missing = append(missing, tool)
+			} else if tool == "python3" && exec.CommandContext(ctx, tool, "-m", "pip", "--version").Run() != nil {
+				missing = append(missing, "pip (python3 -m pip)")
+			}
+		}
+	}
+	if len(missing) == 0 || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	slices.Sort(missing)
+	return fmt.Errorf("missing programs: %s; install them and run this again", strings.Join(missing, ", "))
+}
