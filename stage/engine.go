@@ -86,7 +86,7 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 	if err := e.read(readCtx); err != nil {
 		e.fail(fmt.Errorf("stage %q: read: %w", e.name, err))
 	}
-	left := e.drain()
+	left := e.drain(readCtx)
 	abandon()
 	e.waitForWorkers(&workers, left > 0)
 	close(stopCommits)
@@ -164,17 +164,26 @@ func (e *engine) stopAdmitting() {
 }
 
 // drain waits until nothing is in flight, sends the workers home, and returns
-// how many records could not be finished in time.
-func (e *engine) drain() (left int) {
+// how many records could not be finished in time. A source that has ended is
+// no hurry: the time runs from when the stage is told to stop, or fails.
+func (e *engine) drain(stop context.Context) (left int) {
 	e.stopAdmitting()
 	late := false
-	timer := time.AfterFunc(e.drainTimeout, func() {
+	var timer *time.Timer
+	unhook := context.AfterFunc(stop, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		late = true
-		e.idle.Broadcast()
+		if e.closed {
+			return
+		}
+		timer = time.AfterFunc(e.drainTimeout, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			late = true
+			e.idle.Broadcast()
+		})
 	})
-	defer timer.Stop()
+	defer unhook()
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -182,6 +191,9 @@ func (e *engine) drain() (left int) {
 		e.idle.Wait()
 	}
 	e.closed = true
+	if timer != nil {
+		timer.Stop()
+	}
 	for t := range e.timers {
 		t.Stop()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/millrace-go/millrace/stage"
@@ -29,6 +30,7 @@ func Example() {
 		}),
 		Sink:        out.Sink(),
 		DeadLetters: dead.Sink(),
+		Logger:      slog.New(slog.DiscardHandler),
 	})
 	fmt.Println(out.Values(), err)
 	for _, d := range dead.Values() {
