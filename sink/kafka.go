@@ -1,0 +1,93 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/stage"
+	"github.com/millrace-go/millrace/stage/kafka"
+)
+
+// Kafka writes to a topic. Key, headers and time of the input record travel
+// on. A record is done when all in-sync replicas have it; the producer is
+// idempotent, and puts keys where Java's clients do (murmur2).
+//
+// All Kafka sinks of a stage on one *kafka.Cluster, its dead letters included,
+// share a producer.
+func Kafka[T any](c *kafka.Cluster, topic stage.Topic[T], opts ...Option[T]) stage.Sink[T] {
+	o := options[T]{name: topic.Name}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return stage.Sink[T]{
+		Targets: []stage.Target{kafkaTarget(c, topic.Name)},
+		Encode: func(v T, in *stage.Raw, emit func(int, stage.Raw)) error {
+			value, err := topic.Codec.Encode(v)
+			if err != nil {
+				return err
+			}
+			name := o.name
+			if o.choose != nil {
+				name = cmp.Or(o.choose(v, in), name)
+			}
+			if name == "" {
+				return errors.New("sink: the record chose no topic, and there is none to fall back on")
+			}
+			emit(0, stage.Raw{Topic: name, Key: in.Key, Value: value, Headers: in.Headers, Time: in.Time})
+			return nil
+		},
+	}
+}
+
+// Option changes how [Kafka] writes.
+type Option[T any] func(*options[T])
+
+type options[T any] struct {
+	name   string
+	choose func(T, *stage.Raw) string
+}
+
+// ChooseTopic lets each record choose its topic, for instance by a header of
+// the input record. Where it chooses "" the sink's own topic is taken, which
+// may be empty if every record chooses. A record that chooses a topic which
+// does not exist is a dead letter.
+func ChooseTopic[T any](choose func(v T, in *stage.Raw) string) Option[T] {
+	return func(o *options[T]) { o.choose = choose }
+}
+
+// kafkaTarget is a topic of a cluster, or with an empty name any topic of it.
+func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
+	return stage.Target{
+		Share: shared{c},
+		Check: func(ctx context.Context, _ stage.Env) error {
+			if c == nil {
+				return errors.New("sink: no cluster; give sink.Kafka a *kafka.Cluster")
+			}
+			if _, err := c.ProducerConfig(); err != nil {
+				return err
+			}
+			if topic == "" {
+				return c.Check(ctx)
+			}
+			return c.Check(ctx, topic)
+		},
+		Open: func(context.Context, stage.Env) (stage.Writer, error) {
+			cfg, err := c.ProducerConfig()
+			if err != nil {
+				return nil, err
+			}
+			p, err := sarama.NewAsyncProducer(c.Brokers, cfg)
+			if err != nil {
+				return nil, fmt.Errorf("sink: producer for %v: %w", c.Brokers, err)
+			}
+			return newProducer(p), nil
+		},
+	}
+}
+
+// shared keys the writer that the Kafka targets of one stage share.
+type shared struct{ cluster *kafka.Cluster }

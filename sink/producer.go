@@ -1,0 +1,88 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/internal/message"
+	"github.com/millrace-go/millrace/stage"
+)
+
+// producer writes by an asynchronous producer. Two goroutines hear its
+// answers until it is closed.
+type producer struct {
+	async sarama.AsyncProducer
+	heard sync.WaitGroup
+	order sync.Mutex // keeps the records of one Write together
+}
+
+// receipt finds the way back from an answer to who asked.
+type receipt struct {
+	done func(i int, err error)
+	i    int
+}
+
+func newProducer(async sarama.AsyncProducer) *producer {
+	p := &producer{async: async}
+	p.heard.Go(func() {
+		for m := range async.Successes() {
+			r := m.Metadata.(receipt)
+			r.done(r.i, nil)
+		}
+	})
+	p.heard.Go(func() {
+		for e := range async.Errors() {
+			r := e.Msg.Metadata.(receipt)
+			r.done(r.i, classify(e))
+		}
+	})
+	return p
+}
+
+func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
+	p.order.Lock()
+	defer p.order.Unlock()
+	for i := range recs {
+		m := message.ToProducer(&recs[i])
+		m.Metadata = receipt{done, i}
+		p.async.Input() <- m
+	}
+}
+
+// classify tells the errors that are the record's own fault, for good, from
+// those of the broker.
+func classify(e *sarama.ProducerError) error {
+	err := fmt.Errorf("sink: write to topic %q: %w", e.Msg.Topic, e.Err)
+	// What the client itself finds too large is a ConfigurationError.
+	if _, ok := errors.AsType[sarama.ConfigurationError](e.Err); ok {
+		return stage.Permanent(err)
+	}
+	for _, own := range []error{
+		sarama.ErrMessageSizeTooLarge, sarama.ErrInvalidMessage, sarama.ErrInvalidTimestamp, sarama.ErrInvalidTopic,
+		sarama.ErrUnknownTopicOrPartition, // it was there when the stage began, or the record chose it
+	} {
+		if errors.Is(e.Err, own) {
+			return stage.Permanent(err)
+		}
+	}
+	return err
+}
+
+func (p *producer) Close(ctx context.Context) error {
+	p.async.AsyncClose()
+	done := make(chan struct{})
+	go func() {
+		p.heard.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("sink: the producer still waits for the broker: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,332 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/internal/message"
+	"github.com/millrace-go/millrace/stage"
+)
+
+// groupReader reads as a member of a consumer group. One goroutine keeps the
+// membership, one a claim moves messages into the lane's queue, one listens to
+// errors; Read takes from the queues.
+//
+// The claims always read on, whatever the stage does: sarama gives up
+// partitions that are not read. A queue that grows pauses its partition
+// instead.
+type groupReader struct {
+	opts  options
+	log   *slog.Logger
+	group sarama.ConsumerGroup
+	ends  map[string]map[int32]int64 // of a bounded run
+	leave context.CancelFunc
+	gone  sync.WaitGroup
+
+	mu      sync.Mutex
+	line    []*claimLane // lanes with records, the next one first
+	lanes   map[*claimLane]struct{}
+	session sarama.ConsumerGroupSession
+	err     error
+	woken   chan struct{}
+}
+
+// A queue above these pauses its partition; at half of them it reads on.
+const (
+	queueRecords = 1024
+	queueBytes   = 4 << 20
+)
+
+func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error) {
+	cfg, err := o.cluster.ConsumerConfig(o.start)
+	if err != nil {
+		return nil, err
+	}
+	if r := cfg.Consumer.Group.Rebalance.Timeout; r <= env.DrainTimeout {
+		return nil, fmt.Errorf("source: Consumer.Group.Rebalance.Timeout (%v) must be above the stage's DrainTimeout (%v), or the group throws this member out while it finishes a partition; raise the one or lower the other", r, env.DrainTimeout)
+	}
+	r := &groupReader{opts: *o, log: env.Logger, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
+	if err := r.lookUp(ctx); err != nil {
+		return nil, err
+	}
+	r.group, err = sarama.NewConsumerGroup(o.cluster.Brokers, o.group, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("source: consumer group %q: %w", o.group, err)
+	}
+	member, leave := context.WithCancel(context.WithoutCancel(ctx))
+	r.leave = leave
+	r.gone.Go(r.listen)
+	r.gone.Go(func() { r.join(member) })
+	return r, nil
+}
+
+// join keeps this process in the group until ctx ends.
+func (r *groupReader) join(ctx context.Context) {
+	pause := 100 * time.Millisecond
+	for ctx.Err() == nil {
+		begun := time.Now()
+		err := r.group.Consume(ctx, r.opts.topics, r)
+		switch {
+		case ctx.Err() != nil || errors.Is(err, sarama.ErrClosedConsumerGroup):
+			return
+		case err == nil:
+			continue // an eager rebalance: join again at once
+		case fatal(err):
+			r.fail(fmt.Errorf("source: consumer group %q on %s: %w", r.opts.group, strings.Join(r.opts.topics, ", "), err))
+			return
+		}
+		if time.Since(begun) > time.Minute {
+			pause = 100 * time.Millisecond
+		}
+		r.log.Warn("the consumer group is left and joined again", "group", r.opts.group, "pause", pause, "err", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, 5*time.Second)
+	}
+}
+
+// fatal reports whether joining again can't help.
+func fatal(err error) bool {
+	for _, e := range []error{
+		sarama.ErrSASLAuthenticationFailed, sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed,
+		sarama.ErrUnknownTopicOrPartition, sarama.ErrOffsetOutOfRange, sarama.ErrInconsistentGroupProtocol,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// listen hears what goes wrong behind sarama's calls, commits above all.
+func (r *groupReader) listen() {
+	var last time.Time
+	for err := range r.group.Errors() {
+		if errors.Is(err, sarama.ErrOffsetOutOfRange) {
+			r.fail(fmt.Errorf("source: group %q: its offset no longer exists, the records were deleted before they were read; reset the group's offsets: %w", r.opts.group, err))
+			continue
+		}
+		if time.Since(last) > time.Second { // an outage brings hundreds
+			last = time.Now()
+			r.log.Warn("consumer group", "group", r.opts.group, "err", err)
+		}
+	}
+}
+
+func (r *groupReader) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+	r.wake()
+}
+
+func (r *groupReader) wake() {
+	select {
+	case r.woken <- struct{}{}:
+	default:
+	}
+}
+
+// Read takes what waits in the queue of the lane whose turn it is.
+func (r *groupReader) Read(ctx context.Context) (stage.Batch, error) {
+	for {
+		b, err := r.poll()
+		if err != nil || b.Lane != nil {
+			return b, err
+		}
+		select {
+		case <-r.woken:
+		case <-ctx.Done():
+			return stage.Batch{}, ctx.Err()
+		}
+	}
+}
+
+func (r *groupReader) poll() (stage.Batch, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return stage.Batch{}, r.err
+	}
+	if len(r.line) == 0 {
+		if r.finished() {
+			return stage.Batch{}, io.EOF
+		}
+		return stage.Batch{}, nil
+	}
+	l := r.line[0]
+	r.line = r.line[1:]
+	b := stage.Batch{Lane: l, Records: l.queue}
+	l.queue, l.bytes, l.queued, l.delivered = nil, 0, false, true
+	if l.paused {
+		l.paused = false
+		r.group.Resume(map[string][]int32{l.topic: {l.partition}})
+	}
+	return b, nil
+}
+
+// Setup is called when this process has joined.
+func (r *groupReader) Setup(s sarama.ConsumerGroupSession) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session = s
+	return nil
+}
+
+// Cleanup is called when it has left.
+func (r *groupReader) Cleanup(sarama.ConsumerGroupSession) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session = nil
+	return nil
+}
+
+// ConsumeClaim moves a partition's messages into its queue until it is taken
+// away, then waits until the stage has let go of it. It never returns early:
+// that would end the membership for all partitions.
+func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	l := &claimLane{
+		session: s, topic: c.Topic(), partition: c.Partition(),
+		revoked: make(chan struct{}), released: make(chan struct{}),
+	}
+	r.mu.Lock()
+	r.lanes[l] = struct{}{}
+	r.mu.Unlock()
+
+	r.fetch(s, c, l)
+
+	r.mu.Lock()
+	delete(r.lanes, l)
+	l.queue = nil // whoever gets the partition next reads these
+	for i, waiting := range r.line {
+		if waiting == l {
+			r.line = append(r.line[:i:i], r.line[i+1:]...)
+			break
+		}
+	}
+	if l.paused { // a pause outlives the claim
+		r.group.Resume(map[string][]int32{l.topic: {l.partition}})
+	}
+	delivered := l.delivered
+	r.wake()
+	r.mu.Unlock()
+
+	close(l.revoked)
+	if delivered {
+		<-l.released // within the stage's DrainTimeout
+	}
+	l.end()
+	return nil
+}
+
+// fetch fills the queue until the claim or the session ends.
+func (r *groupReader) fetch(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim, l *claimLane) {
+	bound := r.bound(l, c)
+	for {
+		if bound.reached(c) {
+			r.mu.Lock()
+			l.atEnd = true
+			r.wake()
+			r.mu.Unlock()
+		}
+		select {
+		case m, ok := <-c.Messages():
+			if !ok {
+				return
+			}
+			recs := []stage.Raw{message.FromConsumer(m)}
+			for more := true; more && len(recs) < 256; {
+				select {
+				case m, ok := <-c.Messages():
+					if more = ok; ok {
+						recs = append(recs, message.FromConsumer(m))
+					}
+				default:
+					more = false
+				}
+			}
+			r.enqueue(l, bound.cut(recs))
+		case <-bound.idle():
+		case <-s.Context().Done():
+			return
+		}
+	}
+}
+
+// enqueue adds to a lane's queue and pauses the partition if it grows long.
+func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) {
+	if len(recs) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.queue = append(l.queue, recs...)
+	for i := range recs {
+		l.bytes += len(recs[i].Key) + len(recs[i].Value)
+	}
+	if !l.queued {
+		l.queued = true
+		r.line = append(r.line, l)
+		r.wake()
+	}
+	if !l.paused && (len(l.queue) > queueRecords || l.bytes > queueBytes) {
+		l.paused = true
+		r.group.Pause(map[string][]int32{l.topic: {l.partition}})
+	}
+}
+
+// Commit marks and commits. sarama reports a commit that fails on its error
+// channel; the mark is then part of the next one.
+func (r *groupReader) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
+	sessions := make(map[sarama.ConsumerGroupSession]struct{})
+	for l, m := range marks {
+		if l := l.(*claimLane); l.mark(m.Offset) {
+			sessions[l.session] = struct{}{}
+		}
+	}
+	done := make(chan struct{})
+	go func() { // Commit takes no context, and may wait through a rebalance
+		defer close(done)
+		for s := range sessions {
+			s.Commit()
+		}
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("source: commit: %w", ctx.Err())
+	}
+}
+
+// Close leaves the group.
+func (r *groupReader) Close(ctx context.Context) error {
+	r.leave()
+	done := make(chan error, 1)
+	go func() {
+		err := r.group.Close()
+		r.gone.Wait()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("source: leave consumer group %q: %w", r.opts.group, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("source: leave consumer group %q: %w", r.opts.group, ctx.Err())
+	}
+}

@@ -1,0 +1,237 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Cluster is a Kafka cluster. It holds no connection and starts nothing, and
+// is safe for concurrent use as long as its fields do not change.
+//
+// Sinks of one stage that write to the same *Cluster share one producer.
+type Cluster struct {
+	// Brokers are the addresses to begin with, host:port. Required.
+	Brokers []string
+	// Config, if set, is called with the config of each client before it is
+	// used: TLS, SASL, version, buffers, all that sarama knows. It must not
+	// share what is stateful (balance strategies) between calls. A value that
+	// would break a stage's promise is refused with an error.
+	Config func(*sarama.Config)
+	// StartTimeout bounds how long a start waits for the cluster to answer.
+	// Zero means 30 s.
+	StartTimeout time.Duration
+}
+
+// ConsumerConfig returns the config of a consumer group's client. start is
+// sarama.OffsetOldest or sarama.OffsetNewest: where a group without a
+// committed offset begins.
+func (c *Cluster) ConsumerConfig(start int64) (*sarama.Config, error) {
+	cfg := c.base()
+	cfg.Consumer.Offsets.Initial = start
+	cfg.Consumer.IsolationLevel = sarama.ReadCommitted
+	cfg.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	// A silent jump to another offset would break every promise.
+	cfg.Consumer.Group.ResetInvalidOffsets = false
+	// An empty partition answers when a record comes, not before.
+	cfg.Consumer.MaxWaitTime = 500 * time.Millisecond
+	c.configure(cfg)
+
+	// What a stage does itself, whatever the user set.
+	cfg.Consumer.Offsets.AutoCommit.Enable = false
+	cfg.Consumer.Return.Errors = true
+	return cfg, c.refuse(cfg,
+		rule{cfg.Consumer.Group.ResetInvalidOffsets, "Consumer.Group.ResetInvalidOffsets is true: offsets that are gone would be skipped in silence"},
+		rule{cfg.Consumer.Offsets.Initial != start, "Consumer.Offsets.Initial was changed: say where to start by an option of source.Kafka"},
+	)
+}
+
+// ProducerConfig returns the config of a producer: idempotent, acknowledged by
+// all in-sync replicas, and partitioning as Java's clients do.
+func (c *Cluster) ProducerConfig() (*sarama.Config, error) {
+	cfg := c.base()
+	cfg.Producer.RequiredAcks = sarama.WaitForAll
+	cfg.Producer.Idempotent = true
+	cfg.Net.MaxOpenRequests = 1 // sarama's condition for Idempotent
+	cfg.Producer.Partitioner = sarama.NewMurmur2Partitioner
+	cfg.Producer.Retry.Max = 40
+	cfg.Producer.Retry.Backoff = 250 * time.Millisecond
+	// A failed look-up of a leader returns at once and fails the record,
+	// whatever Producer.Retry says: this is what carries an outage.
+	cfg.Metadata.Retry.Max = 40
+	cfg.Metadata.Retry.Backoff = 250 * time.Millisecond
+	c.configure(cfg)
+
+	cfg.Producer.Return.Successes = true
+	cfg.Producer.Return.Errors = true
+	return cfg, c.refuse(cfg,
+		rule{cfg.Producer.RequiredAcks != sarama.WaitForAll, "Producer.RequiredAcks is not WaitForAll: an acknowledged record could be lost"},
+		rule{!cfg.Producer.Idempotent, "Producer.Idempotent is false: a retry could write twice or out of order"},
+	)
+}
+
+// ClientConfig returns the config of a client that neither consumes in a group
+// nor produces, such as an admin client. It gives up soon.
+func (c *Cluster) ClientConfig() (*sarama.Config, error) {
+	cfg := c.base()
+	cfg.Metadata.Retry.Max = 1
+	cfg.Metadata.Retry.Backoff = 100 * time.Millisecond
+	cfg.Net.DialTimeout = min(5*time.Second, c.startTimeout())
+	cfg.Consumer.IsolationLevel = sarama.ReadCommitted
+	c.configure(cfg)
+	return cfg, c.refuse(cfg)
+}
+
+func (c *Cluster) base() *sarama.Config {
+	cfg := sarama.NewConfig()
+	cfg.ClientID = "millrace"
+	cfg.Metadata.AllowAutoTopicCreation = false // a misspelt topic is an error, not a new topic
+	return cfg
+}
+
+func (c *Cluster) configure(cfg *sarama.Config) {
+	if c.Config != nil {
+		c.Config(cfg)
+	}
+}
+
+// rule is a setting that must not be.
+type rule struct {
+	broken bool
+	why    string
+}
+
+func (c *Cluster) refuse(cfg *sarama.Config, rules ...rule) error {
+	rules = append(rules, rule{!cfg.Version.IsAtLeast(sarama.V2_5_0_0), fmt.Sprintf("Version is %v: a stage needs at least 2.5", cfg.Version)})
+	var errs []error
+	for _, r := range rules {
+		if r.broken {
+			errs = append(errs, fmt.Errorf("kafka: Cluster.Config: %s", r.why))
+		}
+	}
+	if err := cfg.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("kafka: Cluster.Config: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) startTimeout() time.Duration { return cmp.Or(c.StartTimeout, 30*time.Second) }
+
+// Check waits until the cluster answers, at most StartTimeout, and reports the
+// topics that are missing.
+func (c *Cluster) Check(ctx context.Context, topics ...string) error {
+	client, err := c.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }() // it has only read
+	ctx, cancel := context.WithTimeout(ctx, c.startTimeout())
+	defer cancel()
+	return within(ctx, func() error {
+		var errs []error
+		for _, t := range slices.Compact(slices.Sorted(slices.Values(topics))) {
+			errs = append(errs, explain(t, awaitTopic(ctx, client, t)))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// awaitTopic looks for a topic a few times: one that was just created is not
+// known to every broker at once.
+func awaitTopic(ctx context.Context, client sarama.Client, topic string) error {
+	var err error
+	for try := range 8 {
+		if try > 0 {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		err = client.RefreshMetadata(topic)
+		if err == nil || !errors.Is(err, sarama.ErrUnknownTopicOrPartition) && !errors.Is(err, sarama.ErrLeaderNotAvailable) {
+			return err
+		}
+	}
+	return err
+}
+
+func explain(topic string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+		return fmt.Errorf("kafka: topic %q does not exist; create it first: %w", topic, err)
+	case errors.Is(err, sarama.ErrTopicAuthorizationFailed):
+		return fmt.Errorf("kafka: no permission for topic %q; grant it to this client's user: %w", topic, err)
+	}
+	return fmt.Errorf("kafka: topic %q: %w", topic, err)
+}
+
+// Dial connects a client by [Cluster.ClientConfig], trying for at most
+// StartTimeout. The caller closes it.
+func (c *Cluster) Dial(ctx context.Context) (sarama.Client, error) {
+	if len(c.Brokers) == 0 {
+		return nil, errors.New("kafka: Cluster.Brokers is empty; give at least one host:port")
+	}
+	cfg, err := c.ClientConfig()
+	if err != nil {
+		return nil, err
+	}
+	var client sarama.Client
+	try, cancel := context.WithTimeout(ctx, c.startTimeout())
+	defer cancel()
+	err = within(try, func() error {
+		for {
+			got, err := sarama.NewClient(c.Brokers, cfg)
+			if err == nil && try.Err() != nil {
+				return errors.Join(try.Err(), got.Close()) // nobody waits for it any more
+			}
+			if err == nil || hopeless(err) {
+				client = got
+				return err
+			}
+			select {
+			case <-time.After(time.Second):
+			case <-try.Done():
+				return err
+			}
+		}
+	})
+	switch {
+	case err == nil:
+		return client, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case hopeless(err):
+		return nil, fmt.Errorf("kafka: %s refused the login; check user, password and mechanism in Cluster.Config: %w", strings.Join(c.Brokers, ","), err)
+	}
+	return nil, fmt.Errorf("kafka: no broker answers at %s (tried for %v); is it running, and is the address right? %w", strings.Join(c.Brokers, ","), c.startTimeout(), err)
+}
+
+// hopeless reports whether trying again can't help.
+func hopeless(err error) bool { return errors.Is(err, sarama.ErrSASLAuthenticationFailed) }
+
+// within runs f, which takes no context, until ctx ends. A call that has not
+// returned by then goes on by itself and ends with its own time-outs.
+func within(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(100 * time.Millisecond): // f may be about to say why
+			return ctx.Err()
+		}
+	}
+}
