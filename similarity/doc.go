@@ -1,0 +1,20 @@
+// Package similarity finds, for a vector, the nearest items of a collection.
+//
+// A [Finder] answers a batch of queries. [Index] is the one in process: exact,
+// safe for concurrent use, saved to a file and loaded from it. Package
+// similarity/bigquery has one that asks BigQuery. [Nearest] makes a Finder a
+// stage's transform:
+//
+//	index, err := similarity.LoadFile("posts.index")
+//	...
+//	Transform: similarity.Nearest(index, 10),
+//
+// A smaller [Hit.Distance] is always nearer, whatever the [Metric].
+//
+// Vectors of different spaces (see package similarity/vector) are never
+// compared: a query of another space than the collection's fails with an
+// error that names both, and only that query of the batch.
+//
+// To write a Finder of one's own, start from [FindValid], and run the suite in
+// similarity/similaritytest on it.
+package similarity

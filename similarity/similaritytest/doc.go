@@ -1,0 +1,3 @@
+// Package similaritytest holds the tests that every similarity.Finder must
+// pass.
+package similaritytest
