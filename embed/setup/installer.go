@@ -34,6 +34,13 @@ type installer struct {
 
 // install makes what is missing, one process at a time.
 func (in *installer) install(ctx context.Context, parts []part) error {
+	todo, err := in.missing(parts)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	if err := checkTools(ctx, todo); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(in.dir, 0o755); err != nil {
 		return err
 	}
@@ -42,22 +49,8 @@ func (in *installer) install(ctx context.Context, parts []part) error {
 		return err
 	}
 	defer unlock()
-
-	var todo []part
-	for _, p := range parts {
-		why, err := in.missing(p)
-		if err != nil {
-			return err
-		}
-		if why != "" {
-			in.log("%s: %s", p.name, why)
-			todo = append(todo, p)
-		}
-	}
-	if len(todo) == 0 {
-		return nil
-	}
-	if err := checkTools(ctx, todo); err != nil {
+	// Another process may have made them while this one waited.
+	if todo, err = in.missing(todo); err != nil {
 		return err
 	}
 	for _, p := range todo {
@@ -69,8 +62,23 @@ func (in *installer) install(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// missing tells why a part must be made; empty when it is there.
-func (in *installer) missing(p part) (why string, err error) {
+// missing lists the parts that are not there as they should be.
+func (in *installer) missing(parts []part) (todo []part, err error) {
+	for _, p := range parts {
+		why, err := in.lacks(p)
+		if err != nil {
+			return nil, err
+		}
+		if why != "" {
+			in.log("%s: %s", p.name, why)
+			todo = append(todo, p)
+		}
+	}
+	return todo, nil
+}
+
+// lacks tells why a part must be made; empty when it is there.
+func (in *installer) lacks(p part) (why string, err error) {
 	folder := filepath.Join(in.dir, p.folder)
 	r, err := readReceipt(folder)
 	switch {
