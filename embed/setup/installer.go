@@ -21,6 +21,8 @@ type part struct {
 	tools  []string          // programs that making it needs
 	// make puts the files into the folder out. It works in b.dir.
 	make func(ctx context.Context, b *bench, out string) error
+
+	why string // it is made now
 }
 
 // installer makes the parts that are missing.
@@ -54,6 +56,7 @@ func (in *installer) install(ctx context.Context, parts []part) error {
 		return err
 	}
 	for _, p := range todo {
+		in.log("%s: %s", p.name, p.why)
 		if err := in.makePart(ctx, p); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -65,12 +68,10 @@ func (in *installer) install(ctx context.Context, parts []part) error {
 // missing lists the parts that are not there as they should be.
 func (in *installer) missing(parts []part) (todo []part, err error) {
 	for _, p := range parts {
-		why, err := in.lacks(p)
-		if err != nil {
+		if p.why, err = in.lacks(p); err != nil {
 			return nil, err
 		}
-		if why != "" {
-			in.log("%s: %s", p.name, why)
+		if p.why != "" {
 			todo = append(todo, p)
 		}
 	}
@@ -83,18 +84,18 @@ func (in *installer) lacks(p part) (why string, err error) {
 	r, err := readReceipt(folder)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return "to be installed", nil
+		return "installing", nil
 	case err != nil:
-		return err.Error(), nil
+		return "installing again: " + err.Error(), nil
 	case r.ID != p.id:
-		return "another version is wanted", nil
+		return "installing another version", nil
 	}
 	changed, err := r.changed(folder, in.verify)
 	if err != nil {
 		return "", err
 	}
 	if len(changed) > 0 {
-		return "to be installed again, since these files were changed: " + strings.Join(changed, ", "), nil
+		return "installing again, since these files were changed: " + strings.Join(changed, ", "), nil
 	}
 	return "", nil
 }
@@ -110,7 +111,6 @@ func (in *installer) makePart(ctx context.Context, p part) error {
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
-	in.log("%s: fetching", p.name)
 	if err := p.make(ctx, &bench{dir: tmp, log: in.log}, out); err != nil {
 		return err
 	}
