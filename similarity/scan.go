@@ -16,6 +16,8 @@ const (
 	// workPerGoroutine is how many pairs of values are worth a goroutine:
 	// about 0.1 ms.
 	workPerGoroutine = 1 << 17
+	// ahead is how many rows before its turn a row is fetched from memory.
+	ahead = 4
 )
 
 // scan compares the queries with all rows. The rows are split among
@@ -68,6 +70,8 @@ type query struct {
 
 // scanRows offers rows lo to hi to every query's best.
 func (x *Index) scanRows(ctx context.Context, qs []query, best []topK, lo, hi int) {
+	var fetched float32
+	defer func() { runtime.KeepAlive(fetched) }()
 	for ; lo < hi; lo += tile {
 		if ctx.Err() != nil {
 			return
@@ -76,6 +80,9 @@ func (x *Index) scanRows(ctx context.Context, qs []query, best []topK, lo, hi in
 			b := &best[i]
 			worst, limit := b.worst(), b.worstSquare()
 			for row := lo; row < min(lo+tile, hi); row++ {
+				if i == 0 && row+ahead < hi {
+					fetched += fetch(x.rows[(row+ahead)*x.dim : (row+ahead+1)*x.dim])
+				}
 				values := x.rows[row*x.dim : (row+1)*x.dim]
 				var d float64
 				if x.metric == Cosine {
@@ -94,6 +101,17 @@ func (x *Index) scanRows(ctx context.Context, qs []query, best []topK, lo, hi in
 			}
 		}
 	}
+}
+
+// fetch reads a value of each cache line of a row. Scanning alone would read
+// only the first part of most rows (see sumSquares), and such jumps defeat the
+// processor's own prefetching; twice as fast for a single query.
+func fetch(x []float32) (sum float32) {
+	const line = 16
+	for i := 0; i < len(x); i += line {
+		sum += x[i]
+	}
+	return sum
 }
 
 // sumSquares is sum((q-x)^2). It may give up with a part of the sum once that
