@@ -1,0 +1,98 @@
+package reduce
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/millrace-go/millrace/internal/sealed"
+	"github.com/millrace-go/millrace/similarity/vector"
+)
+
+var pcaFile = sealed.Kind{Name: "PCA", Magic: [8]byte([]byte("MILLRPCA")), Version: 1}
+
+// Save writes the PCA bit for bit, with a checksum, for [Load].
+func (p *PCA) Save(w io.Writer) error {
+	err := sealed.Write(w, pcaFile, func(f *sealed.Writer) {
+		f.String(p.inputSpace)
+		f.Uint64(uint64(p.dim))
+		f.Uint64(uint64(len(p.variance)))
+		f.Uint64(uint64(p.count))
+		f.Uint64(math.Float64bits(p.total))
+		f.Float64s(p.mean)
+		f.Float64s(p.variance)
+		f.Float64s(p.rows)
+	})
+	if err != nil {
+		return fmt.Errorf("reduce: saving the PCA: %w", err)
+	}
+	return nil
+}
+
+// SaveFile is [PCA.Save] to a file. A crash leaves the old file or the new
+// one, never a part.
+func (p *PCA) SaveFile(path string) error {
+	if err := sealed.WriteFile(path, p.Save); err != nil {
+		return fmt.Errorf("reduce: %s: %w", path, err)
+	}
+	return nil
+}
+
+// Load reads what [PCA.Save] wrote, to the end of r. Anything that is cut
+// short, changed, of a newer version or no PCA at all is an error.
+func Load(r io.Reader) (*PCA, error) {
+	var p PCA
+	if err := sealed.Read(r, pcaFile, p.read); err != nil {
+		return nil, fmt.Errorf("reduce: loading the PCA: %w", err)
+	}
+	p.space = p.deriveSpace()
+	return &p, nil
+}
+
+// LoadFile is [Load] from a file.
+func LoadFile(path string) (*PCA, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reduce: %w", err)
+	}
+	defer f.Close()
+	p, err := Load(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, path)
+	}
+	return p, nil
+}
+
+// read takes the fields, and checks what a file with a right checksum that
+// does not come from Save could break.
+func (p *PCA) read(f *sealed.Reader) error {
+	p.inputSpace = f.String()
+	dim, components, count := f.Uint64(), f.Uint64(), f.Uint64()
+	if err := f.Err(); err != nil {
+		return err
+	}
+	if err := (vector.Vector{Space: p.inputSpace, Values: []float32{0}}).Check(); err != nil {
+		return err
+	}
+	if dim > maxDim || components < 1 || components > dim || count < 2 || count > math.MaxInt64 {
+		return fmt.Errorf("%d components of %d values from %d vectors cannot be: the file is damaged", components, dim, count)
+	}
+	p.dim, p.count = int(dim), int(count)
+	p.total = math.Float64frombits(f.Uint64())
+	p.mean = f.Float64s(dim)
+	p.variance = f.Float64s(components)
+	p.rows = f.Float64s(components * dim)
+	if err := f.Err(); err != nil {
+		return err
+	}
+	for _, part := range [][]float64{{p.total}, p.mean, p.variance, p.rows} {
+		for _, x := range part {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				return errors.New("a parameter is NaN or infinite")
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,393 @@
+package reduce_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace-go/millrace/reduce"
+	"github.com/millrace-go/millrace/similarity"
+	"github.com/millrace-go/millrace/similarity/vector"
+	"github.com/millrace-go/millrace/stage"
+)
+
+var _ stage.Transform[vector.Vector, vector.Vector] = (*reduce.PCA)(nil)
+
+const space = "test-space"
+
+// random makes correlated vectors around offset.
+func random(seed uint64, n, dim int, offset float32) []vector.Vector {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	vs := make([]vector.Vector, n)
+	for i := range vs {
+		values := make([]float32, dim)
+		common := rng.NormFloat64()
+		for j := range values {
+			values[j] = offset + float32(rng.NormFloat64()/float64(1+j)+common*float64(j%3))
+		}
+		vs[i] = vector.Vector{Space: space, Values: values}
+	}
+	return vs
+}
+
+func fit(t testing.TB, vs []vector.Vector, components int) *reduce.PCA {
+	t.Helper()
+	var f reduce.PCAFitter
+	if err := f.Add(vs...); err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.Fit(components)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func transform(t testing.TB, p *reduce.PCA, vs []vector.Vector) []vector.Vector {
+	t.Helper()
+	out, err := p.Transform(t.Context(), vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func near(t *testing.T, name string, got, want []float64, tolerance float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d values, want %d", name, len(got), len(want))
+	}
+	for i := range got {
+		if !(math.Abs(got[i]-want[i]) <= tolerance*(1+math.Abs(want[i]))) {
+			t.Fatalf("%s: value %d is %v, want %v", name, i, got[i], want[i])
+		}
+	}
+}
+
+func TestEqualsScikitLearn(t *testing.T) {
+	b, err := os.ReadFile("testdata/pca_golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden struct {
+		X                      [][]float32
+		Mean                   []float64
+		Components             [][]float64
+		ExplainedVariance      []float64 `json:"explained_variance"`
+		ExplainedVarianceRatio []float64 `json:"explained_variance_ratio"`
+		Transformed            [][]float64
+	}
+	if err := json.Unmarshal(b, &golden); err != nil {
+		t.Fatal(err)
+	}
+	vs := make([]vector.Vector, len(golden.X))
+	for i, x := range golden.X {
+		vs[i] = vector.Vector{Space: space, Values: x}
+	}
+	p := fit(t, vs, 4)
+	near(t, "mean", p.Mean(), golden.Mean, 1e-12)
+	near(t, "variance", p.ExplainedVariance(), golden.ExplainedVariance, 1e-10)
+	near(t, "ratio", p.ExplainedVarianceRatio(), golden.ExplainedVarianceRatio, 1e-10)
+	for k, c := range golden.Components {
+		near(t, "component", p.Component(k), c, 1e-9)
+	}
+	for i, v := range transform(t, p, vs) {
+		got := make([]float64, len(v.Values))
+		for j, x := range v.Values {
+			got[j] = float64(x)
+		}
+		near(t, "transformed", got, golden.Transformed[i], 1e-6)
+	}
+}
+
+func TestFullRankKeepsDistances(t *testing.T) {
+	vs := random(3, 100, 20, 5)
+	out := transform(t, fit(t, vs, 20), vs)
+	for i := range vs {
+		j := (i*37 + 1) % len(vs)
+		full, _ := similarity.Euclidean.Distance(vs[i].Values, vs[j].Values)
+		reduced, _ := similarity.Euclidean.Distance(out[i].Values, out[j].Values)
+		near(t, "distance", []float64{reduced}, []float64{full}, 1e-5)
+	}
+}
+
+func TestReducedDistanceIsALowerBound(t *testing.T) {
+	vs := random(4, 200, 30, -1)
+	for _, k := range []int{1, 5, 15, 29} {
+		out := transform(t, fit(t, vs, k), vs)
+		for i := range vs {
+			for j := range i {
+				full, _ := similarity.Euclidean.Distance(vs[i].Values, vs[j].Values)
+				reduced, _ := similarity.Euclidean.Distance(out[i].Values, out[j].Values)
+				if reduced > full*(1+1e-5)+1e-6 {
+					t.Fatalf("%d components: distance %v of %d and %d is above the full %v", k, reduced, i, j, full)
+				}
+			}
+		}
+	}
+}
+
+func TestMergeEqualsOnePass(t *testing.T) {
+	vs := append(random(5, 700, 9, 10), random(6, 333, 9, -40)...) // shards with means of their own
+	want := fit(t, vs, 5)
+	for _, cut := range []int{0, 1, 256, 700, len(vs)} {
+		var a, b reduce.PCAFitter
+		if err := errors.Join(a.Add(vs[:cut]...), b.Add(vs[cut:]...), a.Merge(&b)); err != nil {
+			t.Fatal(err)
+		}
+		if a.Count() != len(vs) {
+			t.Fatalf("count %d, want %d", a.Count(), len(vs))
+		}
+		got, err := a.Fit(5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "mean", got.Mean(), want.Mean(), 1e-12)
+		near(t, "variance", got.ExplainedVariance(), want.ExplainedVariance(), 1e-11)
+		for k := range 5 {
+			near(t, "component", got.Component(k), want.Component(k), 1e-9)
+		}
+	}
+}
+
+func TestAddGoesOnAfterFitAndMerge(t *testing.T) {
+	vs := random(7, 900, 6, 2)
+	var a, b reduce.PCAFitter
+	if err := errors.Join(a.Add(vs[:100]...), b.Add(vs[100:300]...)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Fit(2); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(a.Merge(&b), a.Add(vs[300:]...)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := a.Fit(6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "variance", got.ExplainedVariance(), fit(t, vs, 6).ExplainedVariance(), 1e-11)
+}
+
+// Sums of squares about 0 would leave nothing of a variance of 1 beside a mean
+// of a million.
+func TestFarFromZero(t *testing.T) {
+	const offset = 1e6
+	vs := random(8, 2000, 5, offset)
+	moved := make([]vector.Vector, len(vs))
+	for i, v := range vs {
+		moved[i] = vector.Vector{Space: space, Values: slices.Clone(v.Values)}
+		for j := range v.Values {
+			moved[i].Values[j] -= offset // exact in float32: the values are near
+		}
+	}
+	got, want := fit(t, vs, 5), fit(t, moved, 5)
+	near(t, "variance", got.ExplainedVariance(), want.ExplainedVariance(), 1e-9)
+	for k := range 5 {
+		near(t, "component", got.Component(k), want.Component(k), 1e-6)
+	}
+}
+
+func TestTruncateEqualsSmallerFit(t *testing.T) {
+	vs := random(9, 300, 12, 0)
+	large := fit(t, vs, 10)
+	small, err := large.Truncate(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := fit(t, vs, 4)
+	if small.Space() != direct.Space() || small.Space() == large.Space() {
+		t.Fatalf("spaces: truncated %s, fitted %s, larger %s", small.Space(), direct.Space(), large.Space())
+	}
+	a, b := transform(t, small, vs), transform(t, direct, vs)
+	for i := range a {
+		if !slices.Equal(a[i].Values, b[i].Values) || a[i].Space != small.Space() {
+			t.Fatalf("vector %d: %v, want %v", i, a[i], b[i])
+		}
+	}
+	for _, n := range []int{0, 11} {
+		if _, err := large.Truncate(n); err == nil {
+			t.Errorf("truncated 10 components to %d", n)
+		}
+	}
+}
+
+func TestSpaceTellsFitsApart(t *testing.T) {
+	vs := random(10, 100, 4, 0)
+	p := fit(t, vs, 2)
+	other := slices.Clone(vs)
+	for i := range other {
+		other[i].Space = "other"
+	}
+	if fit(t, vs, 2).Space() != p.Space() {
+		t.Error("the same fit has two spaces")
+	}
+	if fit(t, other, 2).Space() == p.Space() || fit(t, vs[1:], 2).Space() == p.Space() {
+		t.Error("two fits have one space")
+	}
+}
+
+func TestBadVectorFailsAlone(t *testing.T) {
+	vs := random(11, 50, 4, 0)
+	p := fit(t, vs, 2)
+	bad := []vector.Vector{
+		{Space: "other", Values: vs[0].Values},
+		{Space: space, Values: vs[0].Values[:3]},
+		{Space: space, Values: []float32{1, 2, float32(math.NaN()), 4}},
+		{Space: space, Values: []float32{math.MaxFloat32, math.MaxFloat32, math.MaxFloat32, math.MaxFloat32}},
+	}
+	out, err := p.Transform(t.Context(), append([]vector.Vector{vs[0]}, bad...))
+	batch, ok := errors.AsType[*stage.BatchError](err)
+	if !ok || batch.Errs[0] != nil || len(out) != 5 || len(out[0].Values) != 2 {
+		t.Fatalf("got %v, %v", out, err)
+	}
+	for i, want := range []string{`"other"`, "3 values where 4", "value 2 is NaN", "Inf"} {
+		got := batch.Errs[i+1]
+		if got == nil || !strings.Contains(got.Error(), want) || !stage.IsPermanent(got) {
+			t.Errorf("vector %d: error %v, want a permanent one with %q", i+1, got, want)
+		}
+	}
+}
+
+func TestFitterErrors(t *testing.T) {
+	vs := random(12, 10, 4, 0)
+	var f reduce.PCAFitter
+	if _, err := f.Fit(1); err == nil || !strings.Contains(err.Error(), "at least 2 vectors") {
+		t.Errorf("nothing to fit: error %v", err)
+	}
+	if err := f.Add(vs[:3]...); err != nil {
+		t.Fatal(err)
+	}
+	for components, want := range map[int]string{0: "at least 1", 4: "too few vectors", 5: "no more than 4"} {
+		if _, err := f.Fit(components); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%d components: error %v, want one with %q", components, err, want)
+		}
+	}
+	for name, bad := range map[string]vector.Vector{
+		"another space": {Space: "other", Values: []float32{1, 2, 3, 4}},
+		"too short":     {Space: space, Values: []float32{1}},
+		"NaN":           {Space: space, Values: []float32{1, 2, 3, float32(math.NaN())}},
+	} {
+		if err := f.Add(vs[4], bad); err == nil || f.Count() != 3 {
+			t.Errorf("%s: error %v and count %d, want an error and 3", name, err, f.Count())
+		}
+	}
+	var other reduce.PCAFitter
+	if err := other.Add(vector.Vector{Space: "other", Values: []float32{1, 2, 3, 4}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Merge(&other); err == nil || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("merging two spaces: error %v", err)
+	}
+	if err := f.Merge(&f); err == nil {
+		t.Error("merged with itself")
+	}
+}
+
+func TestEqualVectorsHaveNoVariance(t *testing.T) {
+	vs := slices.Repeat([]vector.Vector{{Space: space, Values: []float32{1, 2, 3}}}, 10)
+	p := fit(t, vs, 2)
+	near(t, "variance", p.ExplainedVariance(), []float64{0, 0}, 1e-12)
+	near(t, "ratio", p.ExplainedVarianceRatio(), []float64{0, 0}, 0)
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	vs := random(13, 100, 8, 1)
+	p := fit(t, vs, 3)
+	path := filepath.Join(t.TempDir(), "pca")
+	if err := p.SaveFile(path); err != nil {
+		t.Fatal(err)
+	}
+	q, err := reduce.LoadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b bytes.Buffer
+	if err := errors.Join(p.Save(&a), q.Save(&b)); err != nil || !bytes.Equal(a.Bytes(), b.Bytes()) {
+		t.Fatalf("saved again, the bytes differ, error %v", err)
+	}
+	if p.Space() != q.Space() || p.InputSpace() != q.InputSpace() || q.Count() != 100 || q.Dim() != 8 || q.Components() != 3 {
+		t.Fatalf("loaded %q %q %d %d %d", q.Space(), q.InputSpace(), q.Count(), q.Dim(), q.Components())
+	}
+	for i, v := range transform(t, p, vs) {
+		if w := transform(t, q, vs[i:i+1])[0]; !slices.Equal(v.Values, w.Values) {
+			t.Fatalf("vector %d: %v before, %v after", i, v.Values, w.Values)
+		}
+	}
+	good := a.Bytes()
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 0x20
+		if _, err := reduce.Load(bytes.NewReader(bad)); err == nil {
+			t.Errorf("byte %d changed, and no error", i)
+		}
+		if _, err := reduce.Load(bytes.NewReader(good[:i])); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("cut at byte %d: error %v", i, err)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	var b bytes.Buffer
+	_ = fit(f, random(14, 10, 3, 0), 2).Save(&b)
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// The checksum is put right, so that the fields behind it get their turn.
+		if n := len(b); n > 4 {
+			b = binary.LittleEndian.AppendUint32(bytes.Clone(b[:n-4]), crc32.Checksum(b[:n-4], crc32.MakeTable(crc32.Castagnoli)))
+		}
+		p, err := reduce.Load(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := p.Save(&again); err != nil || !bytes.Equal(again.Bytes(), b) {
+			t.Fatalf("%q loads, and saves as %q, %v", b, again.Bytes(), err)
+		}
+		_, _ = p.Transform(t.Context(), []vector.Vector{{Space: p.InputSpace(), Values: make([]float32, p.Dim())}})
+	})
+}
+
+func BenchmarkFit(b *testing.B) {
+	vs := random(1, 32_600, 384, 0)
+	b.Run("add 32600x384", func(b *testing.B) {
+		for b.Loop() {
+			var f reduce.PCAFitter
+			if err := f.Add(vs...); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	var f reduce.PCAFitter
+	if err := f.Add(vs...); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("eigenvectors 384", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := f.Fit(150); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	p, err := f.Fit(150)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("transform 384 to 150", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := p.Transform(b.Context(), vs[:1]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

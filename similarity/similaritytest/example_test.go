@@ -1,0 +1,21 @@
+package similaritytest_test
+
+import (
+	"testing"
+
+	"github.com/millrace-go/millrace/similarity"
+	"github.com/millrace-go/millrace/similarity/similaritytest"
+)
+
+// In the test of a Finder of one's own:
+func ExampleTestFinder() {
+	_ = func(t *testing.T) { // func TestMine(t *testing.T)
+		similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+			mine := similarity.NewIndex(metric)
+			if err := mine.Add(items...); err != nil {
+				t.Fatal(err)
+			}
+			return mine
+		})
+	}
+}
