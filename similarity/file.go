@@ -110,7 +110,7 @@ func (x *Index) read(f *sealed.Reader) error {
 	}
 	for row, id := range x.ids {
 		v := vector.Vector{Space: x.space, Values: x.rows[row*x.dim : (row+1)*x.dim]}
-		if err := CheckItem(Item{id, v}, metric, x.space, x.dim); err != nil {
+		if err := (Item{id, v}).CheckIn(metric, x.space, x.dim); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
@@ -13,6 +14,25 @@ import (
 type Item struct {
 	ID     string
 	Vector vector.Vector
+}
+
+// CheckIn tells what is wrong with the item for a collection of the given
+// metric, space and dimension: its id, or what [Metric.CheckIn] finds. It
+// returns nil if nothing is.
+func (it Item) CheckIn(metric Metric, space string, dim int) error {
+	var err error
+	switch {
+	case it.ID == "":
+		err = errors.New("no id")
+	case !utf8.ValidString(it.ID):
+		err = errors.New("the id is not UTF-8")
+	default:
+		err = metric.CheckIn(it.Vector, space, dim)
+	}
+	if err != nil {
+		return fmt.Errorf("id %q: %w", it.ID, err)
+	}
+	return nil
 }
 
 // Hit is an item found: its id and how far it is from the query.

@@ -2,10 +2,8 @@ package similarity
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
@@ -49,7 +47,7 @@ func (x *Index) Add(items ...Item) error {
 		space, dim = items[0].Vector.Space, len(items[0].Vector.Values)
 	}
 	for i, it := range items {
-		if err := CheckItem(it, x.metric, space, dim); err != nil {
+		if err := it.CheckIn(x.metric, space, dim); err != nil {
 			return fmt.Errorf("similarity: item %d: %w", i, err)
 		}
 	}
@@ -61,31 +59,6 @@ func (x *Index) Add(items ...Item) error {
 		x.put(it)
 	}
 	return nil
-}
-
-// CheckItem tells what is wrong with an item for a collection of the given
-// metric, space and dimension, nil if nothing is.
-func CheckItem(it Item, metric Metric, space string, dim int) error {
-	var err error
-	switch {
-	case it.ID == "":
-		err = errors.New("no id")
-	case !utf8.ValidString(it.ID):
-		err = errors.New("the id is not UTF-8")
-	default:
-		err = checkIn(it.Vector, metric, space, dim)
-	}
-	if err != nil {
-		return fmt.Errorf("id %q: %w", it.ID, err)
-	}
-	return nil
-}
-
-func checkIn(v vector.Vector, metric Metric, space string, dim int) error {
-	if err := v.CheckIn(space, dim); err != nil {
-		return err
-	}
-	return metric.Check(v)
 }
 
 // put stores a checked item.
@@ -145,7 +118,7 @@ func (x *Index) Nearest(ctx context.Context, queries []vector.Vector, k int) ([]
 	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	check := func(q vector.Vector) error { return checkIn(q, x.metric, x.space, x.dim) }
+	check := func(q vector.Vector) error { return x.metric.CheckIn(q, x.space, x.dim) }
 	if len(x.ids) == 0 {
 		check = x.metric.Check
 	}

@@ -73,6 +73,15 @@ func (m Metric) Check(v vector.Vector) error {
 	return nil
 }
 
+// CheckIn is [vector.Vector.CheckIn], and what the metric asks for besides, as
+// [Metric.Check].
+func (m Metric) CheckIn(v vector.Vector, space string, dim int) error {
+	if err := v.CheckIn(space, dim); err != nil {
+		return err
+	}
+	return m.Check(v)
+}
+
 var errZero = errors.New("similarity: all values are 0: a vector without direction has no cosine distance")
 
 func (m Metric) unknown() error {
