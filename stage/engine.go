@@ -24,7 +24,8 @@ type engine struct {
 	bury    func(DeadLetter) ([]output, error) // nil: there are no dead letters
 
 	reader  Reader
-	writers []Writer // by target; targets that share have the same one
+	writers []Writer
+	writer  []int // by target, its place in writers; targets that share have the same
 	watch   sync.WaitGroup
 	ended   chan struct{} // closed when no lane needs watching any more
 	quiet   limiter
@@ -102,20 +103,21 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 // open opens the writers, then the reader, so that the first record finds
 // everything there.
 func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Reader, error), targets []Target) error {
-	shared := make(map[any]Writer)
+	shared := make(map[any]int)
 	for _, t := range targets {
-		if w, ok := shared[t.Share]; ok && t.Share != nil {
-			e.writers = append(e.writers, w)
+		if n, ok := shared[t.Share]; ok && t.Share != nil {
+			e.writer = append(e.writer, n)
 			continue
 		}
 		w, err := t.Open(ctx, e.env())
 		if err != nil {
 			return errors.Join(err, e.closeWriters())
 		}
-		e.writers = append(e.writers, w)
 		if t.Share != nil {
-			shared[t.Share] = w
+			shared[t.Share] = len(e.writers)
 		}
+		e.writer = append(e.writer, len(e.writers))
+		e.writers = append(e.writers, w)
 	}
 	r, err := open(ctx, e.env())
 	if err != nil {
@@ -255,12 +257,7 @@ func (e *engine) closeWriters() error {
 	ctx, cancel := e.grace()
 	defer cancel()
 	var errs []error
-	closed := make(map[Writer]bool)
 	for _, w := range e.writers {
-		if closed[w] {
-			continue
-		}
-		closed[w] = true
 		if err := w.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("close a sink: %w", err))
 		}

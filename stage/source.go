@@ -55,7 +55,8 @@ type Batch struct {
 
 // Lane is one tenure of one partition: from the moment it is assigned to this
 // process to the moment it is taken away. The next tenure of the same
-// partition is another Lane, so that nothing late reaches it.
+// partition is another Lane, so that nothing late reaches it. Lanes are compared
+// by ==, so implement it by a pointer.
 type Lane interface {
 	ID() (topic string, partition int32)
 	// Revoked is closed when the lane must be given up. The stage then

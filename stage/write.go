@@ -2,7 +2,6 @@ package stage
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -15,15 +14,12 @@ func (s *strand) launch(k *task) {
 // send gives the outputs of launched tasks to their writers, in order. A task
 // without outputs is acknowledged at once.
 func (e *engine) send(tasks []*task) {
-	for i, w := range e.writers {
-		if i > 0 && slices.Contains(e.writers[:i], w) {
-			continue // had its share
-		}
+	for n, w := range e.writers {
 		var recs []Raw
 		var owner []*task
 		for _, k := range tasks {
 			for _, o := range k.out {
-				if e.writers[o.target] == w {
+				if e.writer[o.target] == n {
 					recs = append(recs, o.raw)
 					owner = append(owner, k)
 				}
