@@ -1,0 +1,61 @@
+# Millrace. `make` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Everything that is set up lives here, outside the sources.
+export MILLRACE_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/millrace
+
+MODULES := . examples benchmarks
+GOLANGCI_LINT := v2.15.0
+
+# The libraries' place, for the linker and at run time.
+ENV := eval "$$(go run ./embed/setup -env)"
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## the app on an in-process broker; ARCHIVE=file, ARGS="-json", BROKERS=host:port
+	@$(ENV)
+	go build -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
+	exec "$(MILLRACE_CACHE)/bin/tweets" $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
+
+.PHONY: setup
+setup: ## install all that tests and examples need, once
+	@go run ./embed/setup >/dev/null
+	go run ./internal/emulator/setup
+
+.PHONY: test
+test: setup ## every test of the three modules, with -race; says what it skipped
+	@$(ENV)
+	log="$$(mktemp)"; trap 'rm -f "$$log"' EXIT
+	for m in $(MODULES); do
+		(cd $$m && go test -race -v ./... 2>&1) | tee -a "$$log" | grep --line-buffered -E '^(ok|FAIL|panic|\?)|^ *--- FAIL|DATA RACE' || failed="$${failed:-} $$m"
+		if grep -qE '^FAIL' "$$log"; then failed=yes; fi
+	done
+	if [ -n "$${failed:-}" ]; then echo "make test: failed; the whole output:"; cat "$$log"; exit 1; fi
+	echo "skipped:"; grep -B1 -E '^ *--- SKIP' "$$log" || echo "  nothing"
+	grep -E '^ok' "$$log"
+
+.PHONY: lint
+lint: ## gofmt, vet, golangci-lint, tidy
+	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "not gofmt-ed: $$out"; exit 1; fi
+	if ! "$(MILLRACE_CACHE)/bin/golangci-lint" version 2>/dev/null | grep -q "$(GOLANGCI_LINT:v%=%)"; then
+		echo "lint: building golangci-lint $(GOLANGCI_LINT), a minute or two" >&2
+		GOBIN="$(MILLRACE_CACHE)/bin" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	fi
+	for m in $(MODULES); do
+		(cd $$m && go vet ./... && go mod tidy -diff && "$(MILLRACE_CACHE)/bin/golangci-lint" run --config "$(CURDIR)/.golangci.yml" ./...)
+	done
+
+.PHONY: vuln
+vuln: ## govulncheck; needs its database from the internet
+	@for m in $(MODULES); do (cd $$m && go run golang.org/x/vuln/cmd/govulncheck@latest ./...); done
+
+.PHONY: docs
+docs: ## serve the reference on http://127.0.0.1:8080
+	@go run golang.org/x/pkgsite/cmd/pkgsite@latest -http 127.0.0.1:8080 .
+
+.ONESHELL:

@@ -1,0 +1,162 @@
+package reply
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/examples/tweets/internal/flow"
+	"github.com/millrace-go/millrace/internal/message"
+	"github.com/millrace-go/millrace/stage"
+	"github.com/millrace-go/millrace/stage/kafka"
+)
+
+// Asker asks. It is safe for concurrent use; make one with Dial.
+type Asker struct {
+	topics   flow.Topics
+	client   sarama.Client
+	consumer sarama.Consumer
+	claims   []sarama.PartitionConsumer
+	producer sarama.SyncProducer
+	heard    sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting map[string]chan<- result
+}
+
+type result struct {
+	answer flow.Answer
+	err    error
+}
+
+// FailedError says that a stage gave a question up, and why.
+type FailedError struct{ Stage, Reason string }
+
+// Error gives both.
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("the %s stage gave this question up: %s", e.Stage, e.Reason)
+}
+
+// Dial connects and returns when no answer can be missed any more. The topics
+// must exist.
+func Dial(ctx context.Context, c *kafka.Cluster, t flow.Topics) (*Asker, error) {
+	client, err := c.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := &Asker{topics: t, client: client, waiting: make(map[string]chan<- result)}
+	if err := a.open(c); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+func (a *Asker) open(c *kafka.Cluster) (err error) {
+	cfg, err := c.ProducerConfig()
+	if err != nil {
+		return err
+	}
+	if a.producer, err = sarama.NewSyncProducer(c.Brokers, cfg); err != nil {
+		return fmt.Errorf("producer: %w", err)
+	}
+	if a.consumer, err = sarama.NewConsumerFromClient(a.client); err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	for topic, hear := range map[string]func(*sarama.ConsumerMessage){a.topics.Answers.Name: a.answered, a.topics.Dead: a.failed} {
+		partitions, err := a.client.Partitions(topic)
+		if err != nil {
+			return fmt.Errorf("topic %q: %w", topic, err)
+		}
+		for _, p := range partitions {
+			claim, err := a.consumer.ConsumePartition(topic, p, sarama.OffsetNewest)
+			if err != nil {
+				return fmt.Errorf("topic %q: %w", topic, err)
+			}
+			a.claims = append(a.claims, claim)
+			a.heard.Go(func() {
+				for m := range claim.Messages() {
+					hear(m)
+				}
+			})
+		}
+	}
+	return nil
+}
+
+// Ask sends a question and waits for its answer until ctx ends.
+func (a *Asker) Ask(ctx context.Context, text string) (flow.Answer, error) {
+	id := rand.Text()
+	found := make(chan result, 1)
+	a.mu.Lock()
+	a.waiting[id] = found
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.waiting, id)
+	}()
+
+	begun := time.Now()
+	_, _, err := a.producer.SendMessage(message.ToProducer(&stage.Raw{
+		Topic: a.topics.Questions.Name, Key: []byte(id), Value: []byte(text), Time: begun,
+		Headers: []stage.Header{{Key: flow.HeaderID, Value: []byte(id)}, {Key: flow.HeaderQuestion, Value: []byte(text)}},
+	}))
+	if err != nil {
+		return flow.Answer{}, fmt.Errorf("the question could not be sent: %w", err)
+	}
+	select {
+	case r := <-found:
+		r.answer.MS.Total = float64(time.Since(begun).Microseconds()) / 1000
+		return r.answer, r.err
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return flow.Answer{}, fmt.Errorf("no answer after %v: do the embed and the nearest stage run?", time.Since(begun).Round(time.Millisecond))
+		}
+		return flow.Answer{}, ctx.Err()
+	}
+}
+
+func (a *Asker) answered(m *sarama.ConsumerMessage) {
+	answer, err := a.topics.Answers.Codec.Decode(m.Value)
+	a.deliver(m, result{answer, err})
+}
+
+func (a *Asker) failed(m *sarama.ConsumerMessage) {
+	r := message.FromConsumer(m)
+	stage, _ := r.Header("__connect.errors.connector.name")
+	reason, _ := r.Header("__connect.errors.exception.message")
+	a.deliver(m, result{err: &FailedError{Stage: string(stage), Reason: string(reason)}})
+}
+
+// deliver gives the first answer to who waits for it, and drops all others.
+func (a *Asker) deliver(m *sarama.ConsumerMessage, res result) {
+	r := message.FromConsumer(m)
+	id, _ := r.Header(flow.HeaderID)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if found, ok := a.waiting[string(id)]; ok {
+		delete(a.waiting, string(id))
+		found <- res
+	}
+}
+
+// Close ends it; questions that wait are not answered.
+func (a *Asker) Close() error {
+	var errs []error
+	for _, c := range a.claims {
+		errs = append(errs, c.Close())
+	}
+	a.heard.Wait()
+	if a.consumer != nil {
+		errs = append(errs, a.consumer.Close())
+	}
+	if a.producer != nil {
+		errs = append(errs, a.producer.Close())
+	}
+	return errors.Join(append(errs, a.client.Close())...)
+}
