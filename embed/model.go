@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
+	"strings"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -37,8 +37,8 @@ type Model struct {
 }
 
 // Open reads a sentence-transformers folder (see the package's documentation
-// for what it must have) and loads its model. It takes about a second. Close
-// the model after use.
+// for what it must have) and loads its model, which takes about half a second
+// for 90 MB. Close the model after use.
 func Open(dir string, opts ...Option) (*Model, error) {
 	s, err := newSettings(opts)
 	if err != nil {
@@ -111,14 +111,17 @@ func (m *Model) load(f *folder) (err error) {
 func (f *folder) space() (string, error) {
 	h := sha256.New()
 	// Large models keep their weights beside model.onnx, in model.onnx_data or
-	// the like.
-	files, err := filepath.Glob(f.model + "*")
+	// the like. ReadDir sorts.
+	dir, model := filepath.Split(f.model)
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		files = []string{f.model} // the folder's name looks like a pattern
+		return "", err
 	}
-	slices.Sort(files)
-	for _, name := range files {
-		if err := hashFile(h, name); err != nil {
+	for _, e := range entries {
+		if e.IsDir() || !strings.HasPrefix(e.Name(), model) {
+			continue
+		}
+		if err := hashFile(h, filepath.Join(dir, e.Name())); err != nil {
 			return "", err
 		}
 	}

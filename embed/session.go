@@ -134,23 +134,13 @@ func (r *runner) run(ctx context.Context, ids [][]uint32) (out []float32, width 
 	}
 	width = max(width, 1) // a text without tokens is one of padding only
 
-	// ONNX Runtime keeps pointers into our buffers until the run is over.
-	var pins runtime.Pinner
+	var pins runtime.Pinner // ONNX Runtime keeps pointers into our buffers
 	defer pins.Unpin()
-	inputs := make([]ort.Value, 0, len(r.feeds))
-	defer func() {
-		for _, v := range inputs {
-			v.Destroy()
-		}
-	}()
-	for _, f := range r.feeds {
-		v, err := f.tensor(ids, width, r.padID, &pins)
-		if err != nil {
-			return nil, 0, err
-		}
-		inputs = append(inputs, v)
+	inputs, err := r.tensors(ids, width, &pins)
+	defer destroy(inputs)
+	if err != nil {
+		return nil, 0, err
 	}
-
 	shape := ort.NewShape(int64(len(ids)), int64(width), int64(r.dim))
 	if r.rank == 2 {
 		shape = ort.NewShape(int64(len(ids)), int64(r.dim))
@@ -162,12 +152,12 @@ func (r *runner) run(ctx context.Context, ids [][]uint32) (out []float32, width 
 		return nil, 0, err
 	}
 	defer output.Destroy()
-	return r.out, width, r.runCancellable(ctx, inputs, []ort.Value{output})
+	return r.out, width, r.runUntil(ctx, inputs, []ort.Value{output})
 }
 
-// runCancellable stops the run when the context ends, and returns only when
+// runUntil stops the run when the context ends, and returns only when
 // nothing uses the tensors any more.
-func (r *runner) runCancellable(ctx context.Context, inputs, outputs []ort.Value) error {
+func (r *runner) runUntil(ctx context.Context, inputs, outputs []ort.Value) error {
 	options, err := ort.NewRunOptions()
 	if err != nil {
 		return err
@@ -188,28 +178,39 @@ func (r *runner) runCancellable(ctx context.Context, inputs, outputs []ort.Value
 	return err
 }
 
+// tensors makes the model's inputs. What it made must be destroyed even when
+// there is an error.
+func (r *runner) tensors(ids [][]uint32, width int, pins *runtime.Pinner) (inputs []ort.Value, err error) {
+	for _, f := range r.feeds {
+		v, err := f.tensor(ids, width, r.padID, pins)
+		if err != nil {
+			return inputs, err
+		}
+		inputs = append(inputs, v)
+	}
+	return inputs, nil
+}
+
+func destroy(values []ort.Value) {
+	for _, v := range values {
+		v.Destroy()
+	}
+}
+
 // probe finds the length of a vector by running the model once.
 func (r *runner) probe(ids []uint32) (dim int, err error) {
 	var pins runtime.Pinner
 	defer pins.Unpin()
-	inputs := make([]ort.Value, 0, len(r.feeds))
-	defer func() {
-		for _, v := range inputs {
-			v.Destroy()
-		}
-	}()
-	for _, f := range r.feeds {
-		v, err := f.tensor([][]uint32{ids}, max(len(ids), 1), r.padID, &pins)
-		if err != nil {
-			return 0, err
-		}
-		inputs = append(inputs, v)
+	inputs, err := r.tensors([][]uint32{ids}, max(len(ids), 1), &pins)
+	defer destroy(inputs)
+	if err != nil {
+		return 0, err
 	}
-	outputs := []ort.Value{nil}
+	outputs := []ort.Value{nil} // ONNX Runtime makes it
 	if err := r.session.Run(inputs, outputs); err != nil {
 		return 0, err
 	}
-	defer outputs[0].Destroy()
+	defer destroy(outputs)
 	shape := outputs[0].GetShape()
 	return int(shape[len(shape)-1]), nil
 }

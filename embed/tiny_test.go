@@ -165,11 +165,12 @@ func TestTinyEmptyText(t *testing.T) {
 func TestSpaceDependsOnWhatMakesVectors(t *testing.T) {
 	seen := map[string]string{}
 	for name, change := range map[string]func(*onnx.Graph, map[string]string){
-		"as it is":  func(*onnx.Graph, map[string]string) {},
-		"weights":   func(g *onnx.Graph, _ map[string]string) { g.Floats("more", nil, 1) },
-		"tokenizer": func(_ *onnx.Graph, f map[string]string) { f["tokenizer.json"] += " " },
-		"pooling":   func(_ *onnx.Graph, f map[string]string) { f["1_Pooling/config.json"] = `{"pooling_mode": "cls"}` },
-		"length":    func(_ *onnx.Graph, f map[string]string) { f["sentence_bert_config.json"] = `{"max_seq_length": 5}` },
+		"as it is":                 func(*onnx.Graph, map[string]string) {},
+		"weights":                  func(g *onnx.Graph, _ map[string]string) { g.Floats("more", nil, 1) },
+		"weights beside the model": func(_ *onnx.Graph, f map[string]string) { f["model.onnx_data"] = "x" },
+		"tokenizer":                func(_ *onnx.Graph, f map[string]string) { f["tokenizer.json"] += " " },
+		"pooling":                  func(_ *onnx.Graph, f map[string]string) { f["1_Pooling/config.json"] = `{"pooling_mode": "cls"}` },
+		"length":                   func(_ *onnx.Graph, f map[string]string) { f["sentence_bert_config.json"] = `{"max_seq_length": 5}` },
 	} {
 		g, files := tinyGraph(onnx.Int64, inputIDs), tinyFiles()
 		change(g, files)

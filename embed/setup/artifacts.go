@@ -88,7 +88,7 @@ func (r runtimeWheel) part() part {
 		id:     r.sha256,
 		sums:   map[string]string{cache.Library: r.sha256},
 		tools:  []string{"python3"},
-		make: func(ctx context.Context, b *bench, out string) error {
+		make: func(ctx context.Context, b *workbench, out string) error {
 			file, err := b.pip(ctx, r.wheel)
 			if err != nil {
 				return err

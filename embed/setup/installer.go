@@ -20,7 +20,7 @@ type part struct {
 	sums   map[string]string // the files it must have, and their sha256 where known before
 	tools  []string          // programs that making it needs
 	// make puts the files into the folder out. It works in b.dir.
-	make func(ctx context.Context, b *bench, out string) error
+	make func(ctx context.Context, b *workbench, out string) error
 
 	why string // it is made now
 }
@@ -111,7 +111,7 @@ func (in *installer) makePart(ctx context.Context, p part) error {
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
-	if err := p.make(ctx, &bench{dir: tmp, log: in.log}, out); err != nil {
+	if err := p.make(ctx, &workbench{dir: tmp, log: in.log}, out); err != nil {
 		return err
 	}
 	for name, want := range p.sums {

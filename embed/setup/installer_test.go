@@ -24,7 +24,7 @@ func fake(text string, made *atomic.Int32) part {
 	return part{
 		name: "fake", folder: "sub/fake", id: "1",
 		sums: map[string]string{"file": helloSum, "other": ""},
-		make: func(_ context.Context, b *bench, out string) error {
+		make: func(_ context.Context, b *workbench, out string) error {
 			made.Add(1)
 			err := os.WriteFile(filepath.Join(out, "file"), []byte(text), 0o644)
 			return errors.Join(err, os.WriteFile(filepath.Join(out, "other"), nil, 0o644))
@@ -131,7 +131,7 @@ func TestInterruptedLeavesNothing(t *testing.T) {
 	var made atomic.Int32
 	p := fake("hello", &made)
 	inner := p.make
-	p.make = func(ctx context.Context, b *bench, out string) error {
+	p.make = func(ctx context.Context, b *workbench, out string) error {
 		cancel()
 		return inner(ctx, b, out)
 	}

@@ -43,7 +43,7 @@ func (m model) part() part {
 	}
 }
 
-func (m model) make(ctx context.Context, b *bench, out string) error {
+func (m model) make(ctx context.Context, b *workbench, out string) error {
 	zipped, err := m.zip(ctx, b)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (m model) make(ctx context.Context, b *bench, out string) error {
 }
 
 // zip fetches the model's zip, putting its pieces together.
-func (m model) zip(ctx context.Context, b *bench) (name string, err error) {
+func (m model) zip(ctx context.Context, b *workbench) (name string, err error) {
 	name = filepath.Join(b.dir, m.name+".zip")
 	err = writeFile(name, func(all io.Writer) error {
 		for i, w := range m.wheels {

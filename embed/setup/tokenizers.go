@@ -50,7 +50,7 @@ func tokenizersPart() part {
 	}
 }
 
-func makeTokenizers(ctx context.Context, b *bench, out string) error {
+func makeTokenizers(ctx context.Context, b *workbench, out string) error {
 	module, err := b.goModule(ctx, tokenizersModule, cache.TokenizersVersion, tokenizersSum)
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func makeTokenizers(ctx context.Context, b *bench, out string) error {
 }
 
 // goModule downloads a Go module and returns the folder it is in.
-func (b *bench) goModule(ctx context.Context, module, version, want string) (string, error) {
+func (b *workbench) goModule(ctx context.Context, module, version, want string) (string, error) {
 	var answer bytes.Buffer
 	err := retry(ctx, func() error {
 		answer.Reset()

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// bench is where a part is made: a temporary folder, and the tools.
-type bench struct {
+// workbench is where a part is made: a temporary folder, and the tools.
+type workbench struct {
 	dir string
 	log func(string, ...any)
 }
@@ -31,7 +31,7 @@ type wheel struct {
 const attempts = 3 // of what goes over the network
 
 // pip downloads a wheel and returns its file's name.
-func (b *bench) pip(ctx context.Context, w wheel) (string, error) {
+func (b *workbench) pip(ctx context.Context, w wheel) (string, error) {
 	into, err := os.MkdirTemp(b.dir, "pip-")
 	if err != nil {
 		return "", err
@@ -50,8 +50,8 @@ func (b *bench) pip(ctx context.Context, w wheel) (string, error) {
 
 // run runs a command. Its standard output goes to stdout; what it says on
 // standard error is shown only when it fails.
-func (b *bench) run(cmd *exec.Cmd, stdout io.Writer) error {
-	said := &tail{log: b.log}
+func (b *workbench) run(cmd *exec.Cmd, stdout io.Writer) error {
+	said := &tail{log: b.log, shown: time.Now()}
 	cmd.Stdout, cmd.Stderr = stdout, said
 	cmd.WaitDelay = 10 * time.Second
 	killWithChildren(cmd)
