@@ -20,7 +20,7 @@ type folder struct {
 	lower     bool   // texts are lowered before they are tokenized
 	padID     *int64 // nil: config.json does not say
 	pooling   poolingConfig
-	normalize bool
+	normalise bool
 }
 
 // module is one line of modules.json: one step from text to vector.
@@ -56,10 +56,12 @@ func parseModules(data []byte) ([]module, error) {
 
 // transformerNames are the files that a Transformer module may be configured
 // by: sentence-transformers once had a class for each kind of model.
-var transformerNames = []string{
-	"sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
-	"sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
-	"sentence_xlnet_config.json",
+func transformerNames() []string {
+	return []string{
+		"sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
+		"sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
+		"sentence_xlnet_config.json",
+	}
 }
 
 // limits is what the configuration files say about the length of a text; a nil
@@ -121,7 +123,7 @@ func readFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, r.wrong("modules.json", err)
 	}
-	f := &folder{normalize: len(modules) == 3}
+	f := &folder{normalise: len(modules) == 3}
 	at := modules[0].Path
 
 	if err := r.limits(f, at); err != nil {
@@ -173,7 +175,7 @@ func (r reader) read(name string) ([]byte, error) {
 // limits reads the three files that may bound the length of a text.
 func (r reader) limits(f *folder, at string) error {
 	var l limits
-	for _, name := range transformerNames {
+	for _, name := range transformerNames() {
 		found, err := r.may(path.Join(at, name), &l)
 		if err != nil {
 			return err

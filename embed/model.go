@@ -25,7 +25,7 @@ type Model struct {
 	settings  settings
 	tokenizer *tokenizer
 	pooling   pooling
-	normalize bool
+	normalise bool
 	space     string
 	dim       int
 
@@ -51,9 +51,9 @@ func Open(dir string, opts ...Option) (*Model, error) {
 	if err := start(s.library); err != nil {
 		return nil, err
 	}
-	m := &Model{settings: s, pooling: f.pooling.mode, normalize: f.normalize}
+	m := &Model{settings: s, pooling: f.pooling.mode, normalise: f.normalise}
 	if err := m.load(f); err != nil {
-		m.Close()
+		_ = m.Close() // the error that counts is the first
 		return nil, fmt.Errorf("embed: %s: %w", dir, err)
 	}
 	return m, nil
@@ -127,7 +127,7 @@ func (f *folder) space() (string, error) {
 	}
 	fmt.Fprintf(h, "tokenizer %d\n", len(f.tokenizer))
 	h.Write(f.tokenizer)
-	fmt.Fprintf(h, "tokens %d lower %t pooling %s normalize %t\n", f.maxTokens, f.lower, f.pooling.mode, f.normalize)
+	fmt.Fprintf(h, "tokens %d lower %t pooling %s normalise %t\n", f.maxTokens, f.lower, f.pooling.mode, f.normalise)
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
@@ -250,8 +250,8 @@ func (m *Model) runBatch(ctx context.Context, b batch, ids [][]uint32, out []vec
 		} else {
 			m.pooling.pool(values, tokens[i*width*m.dim:][:len(texts[i])*m.dim])
 		}
-		if m.normalize {
-			normalize(values)
+		if m.normalise {
+			normalise(values)
 		}
 		out[at] = vector.Vector{Space: m.space, Values: values}
 	}

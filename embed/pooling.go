@@ -49,8 +49,8 @@ func (p pooling) pool(dst, tokens []float32) {
 	}
 }
 
-// normalize gives v the length 1. A vector of zeros stays as it is.
-func normalize(v []float32) {
+// normalise gives v the length 1. A vector of zeros stays as it is.
+func normalise(v []float32) {
 	sum := 0.0
 	for _, x := range v {
 		sum += float64(x) * float64(x)

@@ -51,6 +51,8 @@ const (
 
 // starting guards the start of ONNX Runtime's environment, of which a process
 // has one.
+//
+//nolint:gochecknoglobals // it guards something global
 var starting sync.Mutex
 
 // start loads ONNX Runtime, unless that was done before, by whomever.

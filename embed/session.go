@@ -37,7 +37,7 @@ func readSignature(file string) (s signature, err error) {
 	if err != nil {
 		return s, err
 	}
-	defer options.Destroy()
+	defer free(options)
 	// This session is only looked at: optimising it would be most of its cost.
 	if err := options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
 		return s, err
@@ -88,7 +88,7 @@ func newSession(file string, s signature, threads int, alone bool) (*ort.Dynamic
 	if err != nil {
 		return nil, err
 	}
-	defer options.Destroy()
+	defer free(options)
 	err = errors.Join(options.SetIntraOpNumThreads(threads), options.SetInterOpNumThreads(1))
 	if !alone {
 		err = errors.Join(err, options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"))
@@ -137,7 +137,7 @@ func (r *runner) run(ctx context.Context, ids [][]uint32) (out []float32, width 
 	var pins runtime.Pinner // ONNX Runtime keeps pointers into our buffers
 	defer pins.Unpin()
 	inputs, err := r.tensors(ids, width, &pins)
-	defer destroy(inputs)
+	defer free(inputs...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -151,7 +151,7 @@ func (r *runner) run(ctx context.Context, ids [][]uint32) (out []float32, width 
 	if err != nil {
 		return nil, 0, err
 	}
-	defer output.Destroy()
+	defer free(output)
 	return r.out, width, r.runUntil(ctx, inputs, []ort.Value{output})
 }
 
@@ -162,11 +162,11 @@ func (r *runner) runUntil(ctx context.Context, inputs, outputs []ort.Value) erro
 	if err != nil {
 		return err
 	}
-	defer options.Destroy()
+	defer free(options)
 	terminated := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(terminated)
-		options.Terminate()
+		_ = options.Terminate() // then the run goes on to its end
 	})
 	err = r.session.RunWithOptions(inputs, outputs, options)
 	if !stop() {
@@ -191,9 +191,10 @@ func (r *runner) tensors(ids [][]uint32, width int, pins *runtime.Pinner) (input
 	return inputs, nil
 }
 
-func destroy(values []ort.Value) {
-	for _, v := range values {
-		v.Destroy()
+// free destroys what ONNX Runtime made. Its Destroy has nothing to report.
+func free[T interface{ Destroy() error }](made ...T) {
+	for _, m := range made {
+		_ = m.Destroy()
 	}
 }
 
@@ -202,7 +203,7 @@ func (r *runner) probe(ids []uint32) (dim int, err error) {
 	var pins runtime.Pinner
 	defer pins.Unpin()
 	inputs, err := r.tensors([][]uint32{ids}, max(len(ids), 1), &pins)
-	defer destroy(inputs)
+	defer free(inputs...)
 	if err != nil {
 		return 0, err
 	}
@@ -210,7 +211,7 @@ func (r *runner) probe(ids []uint32) (dim int, err error) {
 	if err := r.session.Run(inputs, outputs); err != nil {
 		return 0, err
 	}
-	defer destroy(outputs)
+	defer free(outputs...)
 	shape := outputs[0].GetShape()
 	return int(shape[len(shape)-1]), nil
 }

@@ -19,6 +19,8 @@ type platform struct {
 }
 
 // platforms are those supported, by GOOS/GOARCH.
+//
+//nolint:gochecknoglobals // a table
 var platforms = map[string]platform{
 	"linux/amd64": {runtime: runtimeWheel{
 		wheel: wheel{
@@ -33,6 +35,8 @@ var platforms = map[string]platform{
 }
 
 // models are those that can be installed; the first is the default.
+//
+//nolint:gochecknoglobals // a table
 var models = []model{
 	{
 		name: "all-MiniLM-L6-v2", // 384 numbers, 91 MB

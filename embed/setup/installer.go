@@ -86,7 +86,7 @@ func (in *installer) lacks(p part) (why string, err error) {
 	case errors.Is(err, os.ErrNotExist):
 		return "installing", nil
 	case err != nil:
-		return "installing again: " + err.Error(), nil
+		return "installing again: " + err.Error(), nil //nolint:nilerr // that is what to do about it
 	case r.ID != p.id:
 		return "installing another version", nil
 	}

@@ -118,10 +118,10 @@ func (b *builder) build() {
 // embeddings adds the sum of word, position and token type embeddings, and
 // what every layer's attention needs.
 func (b *builder) embeddings() string {
-	var one, center, pad string
+	var one, middle, pad string
 	reach := b.MaxPositions - 1 // the largest distance between two positions
 	if b.mpnet() {
-		one, center, pad = b.Ints("c1", 1), b.Int("sR", reach), b.Int("pad", b.PadID)
+		one, middle, pad = b.Ints("c1", 1), b.Int("sR", reach), b.Int("pad", b.PadID)
 	}
 	words := b.Node("Gather", "we", ins{b.table("word_emb", "embeddings.word_embeddings.weight", b.Vocabulary), "input_ids"})
 	length := b.Node("Gather", "S", ins{b.Node("Shape", "shape", ins{"input_ids"}), b.scalar1})
@@ -129,8 +129,8 @@ func (b *builder) embeddings() string {
 
 	var ids string
 	if b.mpnet() { // counts the tokens that are not padding, from the padding's id on
-		real := b.Node("Cast", "not_pad_i", ins{b.Node("Not", "not_pad", ins{b.Node("Equal", "is_pad", ins{"input_ids", pad})})}, onnx.Attr{Name: "to", Value: int(onnx.Int64)})
-		ids = b.Node("Add", "position_ids", ins{b.Node("Mul", "cum_m", ins{b.Node("CumSum", "cum", ins{real, b.scalar1}), real}), pad})
+		present := b.Node("Cast", "not_pad_i", ins{b.Node("Not", "not_pad", ins{b.Node("Equal", "is_pad", ins{"input_ids", pad})})}, onnx.Attr{Name: "to", Value: int(onnx.Int64)})
+		ids = b.Node("Add", "position_ids", ins{b.Node("Mul", "cum_m", ins{b.Node("CumSum", "cum", ins{present, b.scalar1}), present}), pad})
 	} else {
 		ids = b.Node("Unsqueeze", "position_ids", ins{positions, b.zero})
 		types := b.Node("Gather", "te", ins{b.table("type_emb", "embeddings.token_type_embeddings.weight", b.TokenTypes), "token_type_ids"})
@@ -141,7 +141,7 @@ func (b *builder) embeddings() string {
 
 	var relative string
 	if b.mpnet() {
-		index := b.Node("Add", "rel_idx", ins{b.Node("Sub", "rel", ins{b.Node("Unsqueeze", "key", ins{positions, b.zero}), b.Node("Unsqueeze", "query", ins{positions, one})}), center})
+		index := b.Node("Add", "rel_idx", ins{b.Node("Sub", "rel", ins{b.Node("Unsqueeze", "key", ins{positions, b.zero}), b.Node("Unsqueeze", "query", ins{positions, one})}), middle})
 		table := b.Weight("rel_table", onnx.Float32, []int64{b.Heads, 2*reach + 1}, func() ([]byte, error) { return b.relativeBias(int(reach)) })
 		relative = b.Node("Unsqueeze", "pos_bias", ins{b.Node("Gather", "pos_bias3", ins{table, index}, onnx.Attr{Name: "axis", Value: 1}), b.zero})
 	}
