@@ -124,7 +124,8 @@ func (e *Emulator) ready(ctx context.Context, url string) error {
 // Client returns a client of the emulator for [Project]; the caller closes it.
 // It mends two things on the way: a failed query comes as the HTTP 400 that
 // the service sends (the emulator says 200, and the client would see no rows
-// and no error), and the chunks of a resumable upload go by PUT.
+// and no error), and the chunks of a resumable upload go by PUT and are
+// acknowledged as the service does it.
 func (e *Emulator) Client(ctx context.Context) (*bigquery.Client, error) {
 	client, err := bigquery.NewClient(ctx, Project, option.WithEndpoint(e.URL),
 		option.WithHTTPClient(&http.Client{Transport: mender{http.DefaultTransport}}))

@@ -89,6 +89,10 @@ func TestMender(t *testing.T) {
 	var method string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method = r.Method
+		if r.URL.Query().Get("more") != "" {
+			w.WriteHeader(http.StatusPermanentRedirect)
+			return
+		}
 		if r.URL.Query().Get("broken") != "" {
 			_, _ = w.Write([]byte(`{"jobComplete":true,"errors":[{"reason":"invalidQuery","message":"no such thing"}]}`))
 			return
@@ -97,6 +101,14 @@ func TestMender(t *testing.T) {
 	}))
 	defer server.Close()
 	client := http.Client{Transport: mender{http.DefaultTransport}}
+	resp, err := client.Post(server.URL+"/upload?upload_id=7&more=1", "", strings.NewReader("part"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Http-Status-Code-Override") != "308" {
+		t.Errorf("a chunk that is not the last was answered with %d, %v", resp.StatusCode, resp.Header)
+	}
 	for _, c := range []struct {
 		path, method string
 		code         int

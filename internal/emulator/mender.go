@@ -18,6 +18,12 @@ func (m mender) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Method = http.MethodPut
 	}
 	resp, err := m.next.RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusPermanentRedirect {
+		// "Resume incomplete": the service says so in a header, since clients ask it
+		// not to use a code that means a redirect elsewhere.
+		resp.StatusCode, resp.Status = http.StatusOK, "200 OK"
+		resp.Header.Set("X-Http-Status-Code-Override", "308")
+	}
 	if err != nil || req.Method != http.MethodPost || resp.StatusCode != http.StatusOK || !strings.HasSuffix(req.URL.Path, "/queries") {
 		return resp, err
 	}

@@ -19,6 +19,7 @@ type Finder struct {
 	space  string
 	metric similarity.Metric
 	dim    int // 0 if there are no rows
+	batch  int // queries in one request at most
 	sql    string
 }
 
@@ -65,6 +66,7 @@ FROM {table} WHERE {space} = @space`), []bigquery.QueryParameter{{Name: "space",
 	}
 	return &Finder{
 		table: t, space: space, metric: metric, dim: int(facts.Longest),
+		batch: max(1, maxRequest/bytesPerValue/max(1, int(facts.Longest))),
 		sql: t.sql(`
 SELECT q, id, distance FROM (
   SELECT query.n AS q, item.{id} AS id, ` + distance + `(item.{vector}, query.v) AS distance
@@ -91,8 +93,8 @@ func (f *Finder) Nearest(ctx context.Context, queries []vector.Vector, k int) ([
 		if f.dim == 0 {
 			return hits, nil
 		}
-		for lo, per := 0, max(1, maxRequest/bytesPerValue/f.dim); lo < len(valid); lo += per {
-			hi := min(lo+per, len(valid))
+		for lo := 0; lo < len(valid); lo += f.batch {
+			hi := min(lo+f.batch, len(valid))
 			if err := f.ask(ctx, valid[lo:hi], hits[lo:hi], k); err != nil {
 				return nil, fmt.Errorf("bigquery: nearest in %v: %w", f.table, err)
 			}

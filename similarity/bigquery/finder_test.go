@@ -209,25 +209,76 @@ func TestNamesAreChecked(t *testing.T) {
 
 // A batch that is too large for one query is split, and put together again.
 func TestLargeBatch(t *testing.T) {
-	const dim, n = 768, 300
-	rng := rand.New(rand.NewPCG(3, 0))
-	items := make([]similarity.Item, n)
-	queries := make([]vector.Vector, n)
+	var items []similarity.Item
+	var queries []vector.Vector
+	for i := range 7 {
+		items = append(items, item(fmt.Sprint(i), "s", float32(i), 1))
+		queries = append(queries, items[i].Vector)
+	}
+	f := open(t, newTable(t), similarity.Euclidean, items)
+	for _, batch := range []int{1, 3, 7} {
+		bigquery.SetBatch(f, batch)
+		hits, err := f.Nearest(t.Context(), queries, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range hits {
+			if len(hits[i]) != 1 || hits[i][0] != (similarity.Hit{ID: items[i].ID}) {
+				t.Fatalf("batches of %d, query %d: got %v, want %s at distance 0", batch, i, hits[i], items[i].ID)
+			}
+		}
+	}
+}
+
+// More than a request's worth of rows goes up in chunks.
+func TestLoadInChunks(t *testing.T) {
+	const rows, dim = 1_000, 1_000 // 20 MB of JSON; a chunk is 16 MB
+	rng := rand.New(rand.NewPCG(5, 0))
+	items := make([]similarity.Item, rows)
 	for i := range items {
 		values := make([]float32, dim)
 		for j := range values {
 			values[j] = float32(rng.NormFloat64())
 		}
-		items[i] = item(fmt.Sprintf("%03d", i), "s", values...)
-		queries[i] = items[i].Vector
+		items[i] = item(fmt.Sprintf("%04d", i), "s", values...)
 	}
-	hits, err := open(t, newTable(t), similarity.Euclidean, items).Nearest(t.Context(), queries, 1)
+	queries := []vector.Vector{items[0].Vector, items[rows/2].Vector, items[rows-1].Vector}
+	hits, err := open(t, newTable(t), similarity.Euclidean, items).Nearest(t.Context(), queries, 2*rows)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range hits {
-		if len(hits[i]) != 1 || hits[i][0] != (similarity.Hit{ID: items[i].ID}) {
-			t.Fatalf("query %d: got %v, want %s at distance 0", i, hits[i], items[i].ID)
+	for i, id := range []string{"0000", "0500", "0999"} {
+		if len(hits[i]) != rows || hits[i][0] != (similarity.Hit{ID: id}) {
+			t.Fatalf("query %d: %d hits, the first %v; want %d and %s at distance 0", i, len(hits[i]), hits[i][0], rows, id)
 		}
+	}
+}
+
+func BenchmarkNearest(b *testing.B) {
+	const rows, dim = 32_600, 384
+	rng := rand.New(rand.NewPCG(4, 0))
+	items := make([]similarity.Item, rows)
+	for i := range items {
+		values := make([]float32, dim)
+		for j := range values {
+			values[j] = float32(rng.NormFloat64())
+		}
+		items[i] = item(fmt.Sprintf("%06d", i), "s", values...)
+	}
+	begin := time.Now()
+	f := open(b, newTable(b), similarity.Euclidean, items)
+	b.Logf("%d x %d loaded in %.1f s", rows, dim, time.Since(begin).Seconds())
+	for _, batch := range []int{1, 16} {
+		queries := make([]vector.Vector, batch)
+		for i := range queries {
+			queries[i] = items[i*7].Vector
+		}
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := f.Nearest(b.Context(), queries, 5); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
