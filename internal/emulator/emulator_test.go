@@ -13,10 +13,10 @@ import (
 	"google.golang.org/api/iterator"
 )
 
-func startForTest(t *testing.T) *Emulator {
+func startForTest(t *testing.T, dir string) *Emulator {
 	t.Helper()
 	begin := time.Now()
-	e, err := Start(t.Context(), "")
+	e, err := Start(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func startForTest(t *testing.T) *Emulator {
 }
 
 func TestQueries(t *testing.T) {
-	e := startForTest(t)
+	e := startForTest(t, "")
 	client, err := e.Client(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +66,7 @@ func TestQueries(t *testing.T) {
 // The emulator must not outlive a test that is killed: the end of its standard
 // input is all that it then hears.
 func TestEndsWithItsStarter(t *testing.T) {
-	e := startForTest(t)
+	e := startForTest(t, "")
 	if err := e.stdin.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +74,35 @@ func TestEndsWithItsStarter(t *testing.T) {
 	case <-e.exited:
 	case <-time.After(30 * time.Second):
 		t.Fatal("still running 30 s after its standard input ended")
+	}
+}
+
+func TestFolderKeepsTables(t *testing.T) {
+	dir := t.TempDir()
+	for run := range 2 {
+		e := startForTest(t, dir)
+		client, err := e.Client(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if run == 0 {
+			err = client.Dataset("d").Create(t.Context(), &bigquery.DatasetMetadata{})
+			if err == nil {
+				_, err = client.Query("CREATE TABLE d.t AS SELECT 7 AS n").Read(t.Context())
+			}
+		} else {
+			var rows *bigquery.RowIterator
+			var row []bigquery.Value
+			if rows, err = client.Query("SELECT n FROM d.t").Read(t.Context()); err == nil {
+				err = rows.Next(&row)
+			}
+			if err == nil && row[0] != int64(7) {
+				t.Errorf("got %v after the restart, want 7", row)
+			}
+		}
+		if err := errors.Join(err, client.Close(), e.Close()); err != nil {
+			t.Fatalf("run %d: %v", run, err)
+		}
 	}
 }
 
