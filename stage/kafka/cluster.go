@@ -39,8 +39,9 @@ func (c *Cluster) ConsumerConfig(start int64) (*sarama.Config, error) {
 	cfg.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	// A silent jump to another offset would break every promise.
 	cfg.Consumer.Group.ResetInvalidOffsets = false
-	// An empty partition answers when a record comes, not before.
-	cfg.Consumer.MaxWaitTime = 500 * time.Millisecond
+	// How long an empty partition keeps a fetch waiting. It delays no record,
+	// but a claim ends only when its fetch has come back.
+	cfg.Consumer.MaxWaitTime = 250 * time.Millisecond
 	c.configure(cfg)
 
 	// What a stage does itself, whatever the user set.
