@@ -53,10 +53,23 @@ func (a *app) demo(ctx context.Context) (err error) {
 		stopPrompt(err)
 		ended <- err
 	}()
-	a.report.Say("%d tweets are ready", c.Stats.Kept)
-	promptErr := a.prompt(prompt, asker)
+	promptErr := a.warmUp(prompt, asker)
+	if promptErr == nil {
+		a.report.Say("%d tweets are ready", c.Stats.Kept)
+		promptErr = a.prompt(prompt, asker)
+	}
 	stop()
 	return errors.Join(<-ended, promptErr, asker.Close())
+}
+
+// warmUp asks a question that nobody sees: the first one waits until both
+// stages have joined their groups, which says nothing of those after it.
+func (a *app) warmUp(ctx context.Context, asker *reply.Asker) error {
+	_, err := a.question(ctx, asker, "hello")
+	if cause := context.Cause(ctx); cause != nil {
+		return cause // a stage ended: it says why
+	}
+	return err
 }
 
 // clusterOrOwn is the Kafka that was given, or a broker in this process.

@@ -174,7 +174,9 @@ func (c *Corpus) embed(ctx context.Context, model Model, p *progress.Reporter, l
 
 func text(p archive.Post) string { return p.Text }
 
-func item(p archive.Post, v vector.Vector) similarity.Item { return similarity.Item{ID: p.ID, Vector: v} }
+func item(p archive.Post, v vector.Vector) similarity.Item {
+	return similarity.Item{ID: p.ID, Vector: v}
+}
 
 // without yields the posts that are not in have.
 func (c *Corpus) without(have map[string]bool, failed *error) iter.Seq[archive.Post] {
@@ -199,12 +201,10 @@ func (c *Corpus) reduce(ctx context.Context, items []similarity.Item, sizes []in
 	}
 	p.Say("fitting the PCA to %v dimensions", sizes)
 	var fit reduce.PCAFitter
-	full := make([]vector.Vector, len(items))
-	for i := range items {
-		full[i] = items[i].Vector
-	}
-	if err := fit.Add(full...); err != nil {
-		return err
+	for _, item := range items {
+		if err := fit.Add(item.Vector); err != nil {
+			return err
+		}
 	}
 	widest, err := fit.Fit(slices.Max(sizes))
 	if err != nil {
@@ -215,13 +215,9 @@ func (c *Corpus) reduce(ctx context.Context, items []similarity.Item, sizes []in
 		if err != nil {
 			return err
 		}
-		short, err := pca.Transform(ctx, full)
+		reduced, err := Reduce(ctx, pca, items)
 		if err != nil {
 			return err
-		}
-		reduced := make([]similarity.Item, len(items))
-		for i := range items {
-			reduced[i] = similarity.Item{ID: items[i].ID, Vector: short[i]}
 		}
 		if err := pca.SaveFile(c.path("pca", n)); err != nil {
 			return err
@@ -233,6 +229,23 @@ func (c *Corpus) reduce(ctx context.Context, items []similarity.Item, sizes []in
 	}
 	slices.Sort(c.Sizes)
 	return nil
+}
+
+// Reduce gives items their reduced vectors.
+func Reduce(ctx context.Context, pca *reduce.PCA, items []similarity.Item) ([]similarity.Item, error) {
+	full := make([]vector.Vector, len(items))
+	for i := range items {
+		full[i] = items[i].Vector
+	}
+	short, err := pca.Transform(ctx, full)
+	if err != nil {
+		return nil, err
+	}
+	reduced := make([]similarity.Item, len(items))
+	for i := range items {
+		reduced[i] = similarity.Item{ID: items[i].ID, Vector: short[i]}
+	}
+	return reduced, nil
 }
 
 // index makes and saves the index of a size.
