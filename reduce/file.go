@@ -11,11 +11,13 @@ import (
 	"github.com/millrace-go/millrace/similarity/vector"
 )
 
-var pcaFile = sealed.Kind{Name: "PCA", Magic: [8]byte([]byte("MILLRPCA")), Version: 1}
+func pcaFile() sealed.Kind {
+	return sealed.Kind{Name: "PCA", Magic: [8]byte([]byte("MILLRPCA")), Version: 1}
+}
 
 // Save writes the PCA bit for bit, with a checksum, for [Load].
 func (p *PCA) Save(w io.Writer) error {
-	err := sealed.Write(w, pcaFile, func(f *sealed.Writer) {
+	err := sealed.Write(w, pcaFile(), func(f *sealed.Writer) {
 		f.String(p.inputSpace)
 		f.Uint64(uint64(p.dim))
 		f.Uint64(uint64(len(p.variance)))
@@ -44,7 +46,7 @@ func (p *PCA) SaveFile(path string) error {
 // short, changed, of a newer version or no PCA at all is an error.
 func Load(r io.Reader) (*PCA, error) {
 	var p PCA
-	if err := sealed.Read(r, pcaFile, p.read); err != nil {
+	if err := sealed.Read(r, pcaFile(), p.read); err != nil {
 		return nil, fmt.Errorf("reduce: loading the PCA: %w", err)
 	}
 	p.space = p.deriveSpace()

@@ -11,13 +11,15 @@ import (
 	"github.com/millrace-go/millrace/similarity/vector"
 )
 
-var indexFile = sealed.Kind{Name: "similarity index", Magic: [8]byte([]byte("MILLRIDX")), Version: 1}
+func indexFile() sealed.Kind {
+	return sealed.Kind{Name: "similarity index", Magic: [8]byte([]byte("MILLRIDX")), Version: 1}
+}
 
 // Save writes the index, with a checksum, for [Load]. Searches go on meanwhile.
 func (x *Index) Save(w io.Writer) error {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	err := sealed.Write(w, indexFile, func(f *sealed.Writer) {
+	err := sealed.Write(w, indexFile(), func(f *sealed.Writer) {
 		f.Uint32(uint32(x.metric))
 		f.String(x.space)
 		f.Uint64(uint64(x.dim))
@@ -46,7 +48,7 @@ func (x *Index) SaveFile(path string) error {
 // short, changed, of a newer version or no index at all is an error.
 func Load(r io.Reader) (*Index, error) {
 	var x Index
-	if err := sealed.Read(r, indexFile, x.read); err != nil {
+	if err := sealed.Read(r, indexFile(), x.read); err != nil {
 		return nil, fmt.Errorf("similarity: loading the index: %w", err)
 	}
 	if x.metric == Cosine {

@@ -1,15 +1,16 @@
 package stage
 
 import (
+	"context"
 	"slices"
 	"time"
 )
 
 // admit takes records into the stage, in their order, waiting for room.
-func (e *engine) admit(b Batch) {
+func (e *engine) admit(ctx context.Context, b Batch) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.tenureOf(b.Lane)
+	t := e.tenureOf(ctx, b.Lane)
 	for i := range b.Records {
 		for e.inFlight >= e.maxInFlight && !e.stopped && t != nil && !t.revoked {
 			e.room.Wait()
@@ -28,7 +29,7 @@ func (e *engine) admit(b Batch) {
 
 // tenureOf finds what is kept of a lane and begins it if it is new; nil if
 // the lane was already taken away.
-func (e *engine) tenureOf(l Lane) *tenure {
+func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 	if t, ok := e.tenures[l]; ok {
 		return t
 	}
@@ -45,7 +46,7 @@ func (e *engine) tenureOf(l Lane) *tenure {
 	e.watch.Go(func() {
 		select {
 		case <-l.Revoked():
-			e.giveUp(t)
+			e.giveUp(ctx, t)
 		case <-e.ended:
 		}
 	})

@@ -1,15 +1,18 @@
 package stage
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // commitEvery commits what has moved once per CommitInterval.
-func (e *engine) commitEvery(stop <-chan struct{}) {
+func (e *engine) commitEvery(ctx context.Context, stop <-chan struct{}) {
 	tick := time.NewTicker(e.commitInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			e.commitMoved()
+			e.commitMoved(ctx)
 		case <-stop:
 			return
 		}
@@ -17,7 +20,7 @@ func (e *engine) commitEvery(stop <-chan struct{}) {
 }
 
 // commitMoved commits every lane whose low-water mark has risen.
-func (e *engine) commitMoved() {
+func (e *engine) commitMoved(ctx context.Context) {
 	e.mu.Lock()
 	var moved []*tenure
 	for _, t := range e.tenures {
@@ -26,12 +29,12 @@ func (e *engine) commitMoved() {
 		}
 	}
 	e.mu.Unlock()
-	e.commit(moved...)
+	e.commit(ctx, moved...)
 }
 
 // commit tells the reader how far the lanes are. It runs without mu: a commit
 // may wait for the broker, and for a rebalance that itself waits for a lane.
-func (e *engine) commit(tenures ...*tenure) {
+func (e *engine) commit(ctx context.Context, tenures ...*tenure) {
 	marks := make(map[Lane]Mark)
 	e.mu.Lock()
 	for _, t := range tenures {
@@ -43,7 +46,7 @@ func (e *engine) commit(tenures ...*tenure) {
 	if len(marks) == 0 {
 		return
 	}
-	ctx, cancel := e.grace()
+	ctx, cancel := e.grace(ctx)
 	defer cancel()
 	if err := e.reader.Commit(ctx, marks); err != nil {
 		// Not lost: the marks are committed with the next ones, or the
@@ -62,7 +65,7 @@ func (e *engine) commit(tenures ...*tenure) {
 
 // giveUp ends a tenure that was revoked: what has begun is finished within
 // DrainTimeout, the rest dropped, the mark committed, the lane released.
-func (e *engine) giveUp(t *tenure) {
+func (e *engine) giveUp(ctx context.Context, t *tenure) {
 	late := time.AfterFunc(e.drainTimeout, func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -83,7 +86,7 @@ func (e *engine) giveUp(t *tenure) {
 	}
 	e.mu.Unlock()
 
-	e.commit(t)
+	e.commit(ctx, t)
 
 	e.mu.Lock()
 	t.lost = true

@@ -30,10 +30,7 @@ type engine struct {
 	ended   chan struct{} // closed when no lane needs watching any more
 	quiet   limiter
 
-	// workCtx is what transforms run under. The end of the user's context
-	// does not reach it; the end of DrainTimeout does.
-	workCtx context.Context
-	halt    context.CancelFunc // stops the reading
+	halt context.CancelFunc // stops the reading
 
 	mu       sync.Mutex
 	work     sync.Cond // there may be something for a worker
@@ -65,11 +62,13 @@ func newEngine(c settings) *engine {
 // run opens the ends, works until there is nothing to read or ctx ends, and
 // drains.
 func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reader, error), targets []Target) error {
-	workCtx, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	// What transforms run under. The end of the user's context does not reach
+	// it; the end of DrainTimeout does.
+	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
-	readCtx, halt := context.WithCancel(ctx)
+	reading, halt := context.WithCancel(ctx)
 	defer halt()
-	e.workCtx, e.halt = workCtx, halt
+	e.halt = halt
 
 	if err := e.open(ctx, open, targets); err != nil {
 		return fmt.Errorf("stage %q: %w", e.name, err)
@@ -77,23 +76,23 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 
 	var workers, committer sync.WaitGroup
 	for range e.workers {
-		workers.Go(e.toil)
+		workers.Go(func() { e.toil(work) })
 	}
 	stopCommits := make(chan struct{})
-	committer.Go(func() { e.commitEvery(stopCommits) })
+	committer.Go(func() { e.commitEvery(work, stopCommits) })
 
-	unhook := context.AfterFunc(readCtx, e.stopAdmitting)
+	unhook := context.AfterFunc(reading, e.stopAdmitting)
 	defer unhook()
-	if err := e.read(readCtx); err != nil {
+	if err := e.read(reading, work); err != nil {
 		e.fail(fmt.Errorf("stage %q: read: %w", e.name, err))
 	}
-	left := e.drain(readCtx)
+	left := e.drain(reading)
 	abandon()
 	e.waitForWorkers(&workers, left > 0)
 	close(stopCommits)
 	committer.Wait()
 
-	err := e.close()
+	err := e.close(work)
 	if left > 0 && e.err == nil {
 		err = errors.Join(fmt.Errorf("stage %q: %d records were not finished within DrainTimeout (%v); nothing is lost, they are read again by the next run", e.name, left, e.drainTimeout), err)
 	}
@@ -111,7 +110,7 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 		}
 		w, err := t.Open(ctx, e.env())
 		if err != nil {
-			return errors.Join(err, e.closeWriters())
+			return errors.Join(err, e.closeWriters(ctx))
 		}
 		if t.Share != nil {
 			shared[t.Share] = len(e.writers)
@@ -121,21 +120,23 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 	}
 	r, err := open(ctx, e.env())
 	if err != nil {
-		return errors.Join(err, e.closeWriters())
+		return errors.Join(err, e.closeWriters(ctx))
 	}
 	e.reader = r
 	return nil
 }
 
 // read admits what the reader delivers until it ends or reading stops.
-func (e *engine) read(ctx context.Context) error {
+func (e *engine) read(ctx, work context.Context) error {
 	for {
 		b, err := e.reader.Read(ctx)
 		switch {
 		case err == nil:
-			e.admit(b)
-		case errors.Is(err, io.EOF) || ctx.Err() != nil:
+			e.admit(work, b)
+		case errors.Is(err, io.EOF):
 			return nil
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // told to stop, it stopped: whatever Read says of that
 		default:
 			return err
 		}
@@ -225,7 +226,7 @@ func (e *engine) waitForWorkers(workers *sync.WaitGroup, late bool) {
 }
 
 // close commits what is done, gives every lane back, and closes the ends.
-func (e *engine) close() error {
+func (e *engine) close(ctx context.Context) error {
 	e.mu.Lock()
 	for _, t := range e.tenures {
 		t.revoked = true
@@ -236,7 +237,7 @@ func (e *engine) close() error {
 	close(e.ended)
 	e.watch.Wait()
 
-	e.commitMoved()
+	e.commitMoved(ctx)
 	e.mu.Lock()
 	lanes := e.tenures
 	e.tenures = make(map[Lane]*tenure)
@@ -244,17 +245,17 @@ func (e *engine) close() error {
 	for l := range lanes {
 		l.Release()
 	}
-	ctx, cancel := e.grace()
+	grace, cancel := e.grace(ctx)
 	defer cancel()
-	var err error
-	if e := e.reader.Close(ctx); e != nil {
-		err = fmt.Errorf("close the source: %w", e)
+	err := e.reader.Close(grace)
+	if err != nil {
+		err = fmt.Errorf("close the source: %w", err)
 	}
-	return errors.Join(err, e.closeWriters())
+	return errors.Join(err, e.closeWriters(ctx))
 }
 
-func (e *engine) closeWriters() error {
-	ctx, cancel := e.grace()
+func (e *engine) closeWriters(ctx context.Context) error {
+	ctx, cancel := e.grace(ctx)
 	defer cancel()
 	var errs []error
 	for _, w := range e.writers {
@@ -265,9 +266,9 @@ func (e *engine) closeWriters() error {
 	return errors.Join(errs...)
 }
 
-// grace is the context of what must still be done after the user's has ended.
-func (e *engine) grace() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(e.workCtx), e.drainTimeout)
+// grace is the context of what must still be done after another has ended.
+func (e *engine) grace(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), e.drainTimeout)
 }
 
 // after runs f under mu once d has passed, unless the stage has ended by then.

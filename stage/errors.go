@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ErrSkip, returned by a [Transform] for a record, drops that record: it is
-// done, and nothing is written for it. This is how a stage filters.
+// ErrSkip drops a record that a [Transform] returns it for: the record is done,
+// and nothing is written for it. This is how a stage filters.
 var ErrSkip = errors.New("stage: skip this record")
 
 // BatchError says which records of a batch failed. Errs has one entry a

@@ -1,13 +1,14 @@
 package stage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 )
 
 // toil is the life of a worker.
-func (e *engine) toil() {
+func (e *engine) toil(ctx context.Context) {
 	for {
 		batch, again, ok := e.take()
 		switch {
@@ -16,7 +17,7 @@ func (e *engine) toil() {
 		case again != nil:
 			e.writeAgain(again)
 		default:
-			e.settle(batch, e.process(e.workCtx, raws(batch)))
+			e.settle(ctx, batch, e.process(ctx, raws(batch)))
 		}
 	}
 }
@@ -99,14 +100,14 @@ type share struct {
 
 // settle takes a batch out of a worker's hands: outputs to their writers,
 // failures back to their strands.
-func (e *engine) settle(batch []*task, results []outcome) {
+func (e *engine) settle(ctx context.Context, batch []*task, results []outcome) {
 	var shares []share
 	for i := 0; i < len(batch); {
 		j := i + 1
 		for j < len(batch) && batch[j].strand == batch[i].strand {
 			j++
 		}
-		shares = append(shares, e.judge(batch[i:j], results[i:j]))
+		shares = append(shares, e.judge(ctx, batch[i:j], results[i:j]))
 		i = j
 	}
 
@@ -130,7 +131,7 @@ func (e *engine) settle(batch []*task, results []outcome) {
 
 // judge decides, in the strand's order, what the outcomes mean. It stops at
 // the first task to be tried again: those behind it must come after it.
-func (e *engine) judge(tasks []*task, results []outcome) share {
+func (e *engine) judge(ctx context.Context, tasks []*task, results []outcome) share {
 	h := share{strand: tasks[0].strand, tasks: tasks}
 	for i, k := range tasks {
 		r := results[i]
@@ -139,7 +140,7 @@ func (e *engine) judge(tasks []*task, results []outcome) share {
 			h.n++
 			continue
 		}
-		if e.workCtx.Err() != nil {
+		if ctx.Err() != nil {
 			return h // it failed because the stage is ending: not its fault
 		}
 		if r.whole {

@@ -56,7 +56,7 @@ func Start(ctx context.Context, dir string) (*Emulator, error) {
 }
 
 func start(ctx context.Context, home, dir string) (*Emulator, error) {
-	rest, grpc, err := freePorts()
+	rest, grpc, err := freePorts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func start(ctx context.Context, home, dir string) (*Emulator, error) {
 	}
 	e := &Emulator{
 		URL:    fmt.Sprintf("http://127.0.0.1:%d/bigquery/v2/", rest),
-		cmd:    exec.Command(interpreter(home), args...),
+		cmd:    exec.Command(interpreter(home), args...), //nolint:noctx // it lives until Close, beyond ctx
 		said:   &tail{most: 2000},
 		exited: make(chan struct{}),
 	}
@@ -152,10 +152,10 @@ func (e *Emulator) Close() error {
 }
 
 // freePorts finds two ports that nobody listens on.
-func freePorts() (a, b int, err error) {
+func freePorts(ctx context.Context) (a, b int, err error) {
 	var ports [2]int
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return 0, 0, fmt.Errorf("emulator: %w", err)
 		}

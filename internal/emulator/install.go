@@ -195,7 +195,7 @@ func (p *pipProgress) Write(b []byte) (int, error) {
 	for {
 		n, line, err := bufio.ScanLines(p.part, false)
 		if n == 0 || err != nil {
-			return len(b), nil
+			return len(b), nil //nolint:nilerr // half a line: the rest comes with the next call
 		}
 		if strings.HasPrefix(string(line), "Collecting ") {
 			if p.seen++; p.seen%10 == 0 {

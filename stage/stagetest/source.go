@@ -2,7 +2,7 @@ package stagetest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -45,14 +45,14 @@ func (s *Source[T]) PushRecord(r stage.Record[T]) (offset int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.partition(r.Partition)
-	r.Raw.Topic, r.Raw.Offset = Topic, int64(len(p.raws))
+	r.Topic, r.Offset = Topic, int64(len(p.raws))
 	if r.Time.IsZero() {
-		r.Raw.Time = time.Now()
+		r.Time = time.Now()
 	}
 	p.raws = append(p.raws, r.Raw)
 	p.values = append(p.values, r.Value)
 	s.wake()
-	return r.Raw.Offset
+	return r.Offset
 }
 
 // End makes the source end once all records are delivered.
@@ -104,7 +104,7 @@ func (s *Source[T]) start(context.Context, stage.Env) (stage.Reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open != nil {
-		return nil, fmt.Errorf("stagetest: the source is in use by another stage")
+		return nil, errors.New("stagetest: the source is in use by another stage")
 	}
 	s.open = &reader[T]{source: s, woken: make(chan struct{}, 1)}
 	return s.open, nil

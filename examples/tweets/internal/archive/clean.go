@@ -89,24 +89,17 @@ func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 var tag = regexp.MustCompile(`<[^>]*>`)
 
-// sources maps the clients that go by several names to one.
-var sources = map[string]string{
-	"web":                "Web",
-	"twitter web client": "Web",
-	"twitter web app":    "Web",
-	"mobile web (m5)":    "Web",
-	"twitlonger beta":    "TwitLonger",
-	"twitlonger":         "TwitLonger",
-}
-
 const clientPrefix = "twitter for "
 
 // cleanSource makes "iPhone" of "Twitter for iPhone", with or without a link
 // around it. Case is folded for known names only.
 func cleanSource(s string) string {
 	s = strings.Join(strings.Fields(html.UnescapeString(tag.ReplaceAllString(s, ""))), " ")
-	if name, ok := sources[strings.ToLower(s)]; ok {
-		return name
+	switch strings.ToLower(s) { // clients that go by several names
+	case "web", "twitter web client", "twitter web app", "mobile web (m5)":
+		return "Web"
+	case "twitlonger", "twitlonger beta":
+		return "TwitLonger"
 	}
 	if n := len(clientPrefix); len(s) > n && strings.EqualFold(s[:n], clientPrefix) {
 		return s[n:]

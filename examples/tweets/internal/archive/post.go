@@ -23,11 +23,7 @@ type Post struct {
 // Dates of the old archive carry their zone. The newer one's carry none: they
 // are UTC, as the clock inside the IDs shows (the upper bits of an ID count
 // milliseconds).
-var dateLayouts = []string{
-	time.RubyDate,
-	time.DateTime,
-	time.RFC3339,
-}
+func dateLayouts() []string { return []string{time.RubyDate, time.DateTime, time.RFC3339} }
 
 // parsePost reads one JSON object. A *json.SyntaxError says where in data.
 func parsePost(data []byte) (Post, error) {
@@ -104,7 +100,7 @@ func (f fields) date(names ...string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	for _, layout := range dateLayouts {
+	for _, layout := range dateLayouts() {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UTC(), nil
 		}

@@ -65,7 +65,7 @@ func (s *scanner) open(r io.Reader) error {
 	}
 	c, err := s.skipSpace()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return fmt.Errorf("archive: %s is empty", s.name)
 	case err != nil:
 		return s.broken(err)
@@ -148,7 +148,7 @@ func (s *scanner) end() error {
 	switch {
 	case err == nil:
 		return s.unexpected(c, "nothing after the array")
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return s.broken(err)
 	case s.posts == 0:
 		return fmt.Errorf("archive: %s is empty: its array holds no post", s.name)
@@ -185,7 +185,7 @@ func (s *scanner) unexpected(c byte, want string) error {
 
 // broken is about the end of what can be read.
 func (s *scanner) broken(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = errors.New("the JSON ends before its array does: the file is cut short")
 	}
 	return s.at(s.next, err)
@@ -214,7 +214,7 @@ type unpacker struct{ z *gzip.Reader }
 func (u unpacker) Read(p []byte) (int, error) {
 	n, err := u.z.Read(p)
 	switch {
-	case err == nil || err == io.EOF:
+	case err == nil || errors.Is(err, io.EOF):
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the gzip data ends too early, fetch the file again: %w", err)
 	default:

@@ -182,7 +182,10 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestReadStopsWhenTold(t *testing.T) {
 	n := 0
-	for range Read(io.MultiReader(strings.NewReader("["+small+","), failing{io.ErrClosedPipe}), "posts.json") {
+	for _, err := range Read(io.MultiReader(strings.NewReader("["+small+","), failing{io.ErrClosedPipe}), "posts.json") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		n++
 		break
 	}
@@ -203,7 +206,7 @@ func TestReadStreams(t *testing.T) {
 	for err == nil {
 		_, err = s.post()
 	}
-	if err != errEnd || s.posts != n || s.next.line != n || cap(s.buf) > 2*len(small) {
+	if !errors.Is(err, errEnd) || s.posts != n || s.next.line != n || cap(s.buf) > 2*len(small) {
 		t.Errorf("%v after %d posts and %d lines, %d bytes held; want %d of each and one post held",
 			err, s.posts, s.next.line, cap(s.buf), n)
 	}

@@ -32,6 +32,7 @@ type Manifest struct {
 	Dims    int           `json:"dims"`
 	Sizes   []int         `json:"sizes"` // of the reductions
 	Stats   archive.Stats `json:"stats"`
+	Partial bool          `json:"partial,omitempty"` // being made, or interrupted
 }
 
 const manifestFile = "corpus.json"
@@ -41,6 +42,15 @@ var ErrNotPrepared = errors.New("not prepared")
 
 // Open finds the corpus in a folder.
 func Open(dir string) (*Corpus, error) {
+	c, err := read(dir)
+	if err == nil && c.Partial {
+		return nil, fmt.Errorf("corpus %s: %w", dir, ErrNotPrepared)
+	}
+	return c, err
+}
+
+// read reads the manifest, also a partial corpus's.
+func read(dir string) (*Corpus, error) {
 	b, err := os.ReadFile(filepath.Join(dir, manifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("corpus %s: %w", dir, ErrNotPrepared)
@@ -83,11 +93,17 @@ func (c *Corpus) PCA(size int) (*reduce.PCA, error) {
 
 // Items reads all posts' full vectors, in the order they were made.
 func (c *Corpus) Items() ([]similarity.Item, error) {
-	l, err := openVectors(c.path("vectors"), c.Space)
+	file, err := os.Open(c.path("vectors"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("corpus: %w", err)
 	}
-	return l.items, l.close()
+	defer func() { _ = file.Close() }() // only read
+	items, _ := readItems(file)
+	if len(items) != c.Stats.Kept {
+		return nil, fmt.Errorf("corpus: %s holds %d whole vectors of %d; delete %s and run `tweets prepare` to make the rest again",
+			file.Name(), len(items), c.Stats.Kept, c.path(manifestFile))
+	}
+	return items, nil
 }
 
 func (c *Corpus) has(size int) error {
@@ -105,7 +121,7 @@ func (c *Corpus) path(name string, size ...int) string {
 	return filepath.Join(c.Dir, name)
 }
 
-// save writes the manifest, which makes the corpus whole.
+// save writes the manifest.
 func (c *Corpus) save() error {
 	b, err := json.MarshalIndent(c.Manifest, "", "  ")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"os"
@@ -65,12 +66,13 @@ func Prepare(ctx context.Context, a Archive, dir string, model Model, sizes []in
 	if err != nil {
 		return nil, err
 	}
-	was, err := Open(dir)
+	was, err := read(dir)
 	if err != nil && !errors.Is(err, ErrNotPrepared) {
 		return nil, err
 	}
 	c := &Corpus{Dir: dir, Manifest: Manifest{Archive: a.Name, SHA256: id, Space: model.Space(), Dims: model.Dim()}}
-	fresh := was == nil || was.SHA256 != id || was.Space != c.Space
+	other := was == nil || was.SHA256 != id || was.Space != c.Space
+	fresh := other || was.Partial
 	if !fresh {
 		c.Stats, c.Sizes = was.Stats, was.Sizes
 		sizes = slices.DeleteFunc(slices.Clone(sizes), func(n int) bool { return slices.Contains(was.Sizes, n) })
@@ -83,9 +85,12 @@ func Prepare(ctx context.Context, a Archive, dir string, model Model, sizes []in
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
 	if fresh {
-		if err := c.clean(a, p); err != nil {
+		if err := c.clean(a, other, p); err != nil {
 			return nil, err
 		}
+	}
+	if len(sizes) > 0 && slices.Max(sizes) > c.Stats.Kept {
+		return nil, fmt.Errorf("corpus: a reduction to %d dimensions of only %d posts: ask for no more dimensions than posts by -sizes, or for none by -sizes 0", slices.Max(sizes), c.Stats.Kept)
 	}
 	items, err := c.embed(ctx, model, p, log)
 	if err != nil {
@@ -100,11 +105,13 @@ func Prepare(ctx context.Context, a Archive, dir string, model Model, sizes []in
 	if err := c.reduce(ctx, items, sizes, p); err != nil {
 		return nil, err
 	}
+	c.Partial = false
 	return c, c.save()
 }
 
-// clean writes the posts worth searching.
-func (c *Corpus) clean(a Archive, p *progress.Reporter) error {
+// clean writes the posts worth searching. other says that the folder holds
+// nothing of this archive and model yet.
+func (c *Corpus) clean(a Archive, other bool, p *progress.Reporter) error {
 	r, err := a.Open()
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
@@ -123,20 +130,33 @@ func (c *Corpus) clean(a Archive, p *progress.Reporter) error {
 				}
 			}
 		}
-		return buf.Flush()
+		c.Stats = cleaner.Stats()
+		p.Say("%s: %v", a.Name, c.Stats)
+		if c.Stats.Kept == 0 {
+			return fmt.Errorf("archive %s: no post is left after cleaning", a.Name)
+		}
+		// Only now: an archive that cannot be read spoils no corpus.
+		return errors.Join(buf.Flush(), c.begin(other))
 	})
-	c.Stats = cleaner.Stats()
-	p.Say("%s: %v", a.Name, c.Stats)
-	if err == nil && c.Stats.Kept == 0 {
-		err = fmt.Errorf("archive %s: no post is left after cleaning", a.Name)
-	}
 	return errors.Join(err, r.Close())
+}
+
+// begin notes what the folder is going to hold, so that what an interruption
+// leaves there is taken up for the same archive and model only.
+func (c *Corpus) begin(other bool) error {
+	if other {
+		if err := os.Remove(c.path("vectors")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("corpus: %w", err)
+		}
+	}
+	c.Partial = true
+	return c.save()
 }
 
 // embed gives every post a vector, but for those that have one: a stage from
 // the file of posts to the file of vectors.
 func (c *Corpus) embed(ctx context.Context, model Model, p *progress.Reporter, log *slog.Logger) (items []similarity.Item, err error) {
-	vectors, err := openVectors(c.path("vectors"), c.Space)
+	vectors, err := openVectors(c.path("vectors"))
 	if err != nil {
 		return nil, err
 	}

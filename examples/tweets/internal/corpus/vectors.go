@@ -25,40 +25,32 @@ type vectorLog struct {
 }
 
 // openVectors opens a log, or begins one, and reads what is in it. What a
-// crash left half-written at its end is cut off, and what belongs to another
-// space than the given one is thrown away whole.
-func openVectors(path, space string) (*vectorLog, error) {
+// crash left half-written at its end is cut off.
+func openVectors(path string) (*vectorLog, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("vectors: %w", err)
 	}
-	l := &vectorLog{file: file}
-	good, err := l.read(space)
-	if err == nil {
-		err = file.Truncate(good)
-	}
+	items, good := readItems(file)
+	err = file.Truncate(good)
 	if err == nil {
 		_, err = file.Seek(good, io.SeekStart)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("vectors: %w", err), file.Close())
 	}
-	return l, nil
+	return &vectorLog{file: file, items: items}, nil
 }
 
-// read fills items and returns the length of what is whole.
-func (l *vectorLog) read(space string) (good int64, err error) {
-	r := bufio.NewReaderSize(l.file, 1<<20)
-	for {
+// readItems reads a log up to its end, or to where it is no longer whole, and
+// returns the length of what is.
+func readItems(file io.Reader) (items []similarity.Item, good int64) {
+	for r := bufio.NewReaderSize(file, 1<<20); ; {
 		item, n, err := readItem(r)
 		if err != nil {
-			return good, nil // the end, or what a crash left of the last one
+			return items, good
 		}
-		if item.Vector.Space != space {
-			l.items = nil
-			return 0, nil // another model's: begin anew
-		}
-		l.items = append(l.items, item)
+		items = append(items, item)
 		good += n
 	}
 }
