@@ -24,10 +24,14 @@ type Asker struct {
 	claims   []sarama.PartitionConsumer
 	producer sarama.SyncProducer
 	heard    sync.WaitGroup
+	sent     sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting map[string]chan<- result
+	waiting map[string]chan<- result // nil once closed
 }
+
+// ErrClosed is what a question gets that waits for, or comes after, Close.
+var ErrClosed = errors.New("the prompt is closed")
 
 type result struct {
 	answer flow.Answer
@@ -93,22 +97,21 @@ func (a *Asker) Ask(ctx context.Context, text string) (flow.Answer, error) {
 	id := rand.Text()
 	found := make(chan result, 1)
 	a.mu.Lock()
+	if a.waiting == nil {
+		a.mu.Unlock()
+		return flow.Answer{}, ErrClosed
+	}
 	a.waiting[id] = found
+	a.sent.Add(1)
 	a.mu.Unlock()
-	defer func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		delete(a.waiting, id)
-	}()
+	defer a.forget(id)
 
 	begun := time.Now()
-	_, _, err := a.producer.SendMessage(message.ToProducer(&stage.Raw{
-		Topic: a.topics.Questions.Name, Key: []byte(id), Value: []byte(text), Time: begun,
-		Headers: []stage.Header{{Key: flow.HeaderID, Value: []byte(id)}, {Key: flow.HeaderQuestion, Value: []byte(text)}},
-	}))
-	if err != nil {
-		return flow.Answer{}, fmt.Errorf("the question could not be sent: %w", err)
-	}
+	// Sending takes no context, and tries for long when the broker is gone.
+	go func() {
+		defer a.sent.Done()
+		a.send(id, text, begun)
+	}()
 	select {
 	case r := <-found:
 		r.answer.MS.Total = float64(time.Since(begun).Microseconds()) / 1000
@@ -121,32 +124,59 @@ func (a *Asker) Ask(ctx context.Context, text string) (flow.Answer, error) {
 	}
 }
 
+func (a *Asker) send(id, text string, begun time.Time) {
+	_, _, err := a.producer.SendMessage(message.ToProducer(&stage.Raw{
+		Topic: a.topics.Questions.Name, Key: []byte(id), Value: []byte(text), Time: begun,
+		Headers: []stage.Header{{Key: flow.HeaderID, Value: []byte(id)}, {Key: flow.HeaderQuestion, Value: []byte(text)}},
+	}))
+	if err != nil {
+		a.deliver(id, result{err: fmt.Errorf("the question could not be sent: %w", err)})
+	}
+}
+
 func (a *Asker) answered(m *sarama.ConsumerMessage) {
 	answer, err := a.topics.Answers.Codec.Decode(m.Value)
-	a.deliver(m, result{answer, err})
+	if err != nil {
+		err = fmt.Errorf("the answer could not be read: %w", err)
+	}
+	r := message.FromConsumer(m)
+	id, _ := r.Header(flow.HeaderID)
+	a.deliver(string(id), result{answer, err})
 }
 
 func (a *Asker) failed(m *sarama.ConsumerMessage) {
 	r := message.FromConsumer(m)
+	id, _ := r.Header(flow.HeaderID)
 	stage, _ := r.Header("__connect.errors.connector.name")
 	reason, _ := r.Header("__connect.errors.exception.message")
-	a.deliver(m, result{err: &FailedError{Stage: string(stage), Reason: string(reason)}})
+	a.deliver(string(id), result{err: &FailedError{Stage: string(stage), Reason: string(reason)}})
 }
 
 // deliver gives the first answer to who waits for it, and drops all others.
-func (a *Asker) deliver(m *sarama.ConsumerMessage, res result) {
-	r := message.FromConsumer(m)
-	id, _ := r.Header(flow.HeaderID)
+func (a *Asker) deliver(id string, res result) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if found, ok := a.waiting[string(id)]; ok {
-		delete(a.waiting, string(id))
+	if found, ok := a.waiting[id]; ok {
+		delete(a.waiting, id)
 		found <- res
 	}
 }
 
+func (a *Asker) forget(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.waiting, id)
+}
+
 // Close ends it; questions that wait are not answered.
 func (a *Asker) Close() error {
+	a.mu.Lock()
+	for _, found := range a.waiting {
+		found <- result{err: ErrClosed}
+	}
+	a.waiting = nil
+	a.mu.Unlock()
+
 	var errs []error
 	for _, c := range a.claims {
 		errs = append(errs, c.Close())
@@ -155,6 +185,7 @@ func (a *Asker) Close() error {
 	if a.consumer != nil {
 		errs = append(errs, a.consumer.Close())
 	}
+	a.sent.Wait()
 	if a.producer != nil {
 		errs = append(errs, a.producer.Close())
 	}
