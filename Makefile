@@ -6,6 +6,11 @@ SHELL := bash
 # Everything that is set up lives here, outside the sources.
 export MILLRACE_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/millrace
 
+# ARCHIVE may be relative to here; tests run elsewhere.
+ifdef ARCHIVE
+export ARCHIVE := $(abspath $(ARCHIVE))
+endif
+
 MODULES := . examples benchmarks
 GOLANGCI_LINT := v2.15.0
 
@@ -49,6 +54,14 @@ lint: ## gofmt, vet, golangci-lint, tidy
 	for m in $(MODULES); do
 		(cd $$m && go vet ./... && go mod tidy -diff && "$(MILLRACE_CACHE)/bin/golangci-lint" run --config "$(CURDIR)/.golangci.yml" ./...)
 	done
+
+.PHONY: bench bench-app
+bench: bench-app ## all benchmarks beside their peers
+
+bench-app: ## the app's hops beside three of plain sarama; BROKERS=host:port for a real Kafka
+	@$(ENV)
+	go build -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
+	cd benchmarks && go run ./app -tweets "$(MILLRACE_CACHE)/bin/tweets" $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet

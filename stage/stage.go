@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -195,15 +197,28 @@ func (s *Stage[In, Out]) check(ctx context.Context, n int) error {
 	if err := s.validate(); err != nil {
 		return fmt.Errorf("stage %q is not set up right:\n%w", c.name, err)
 	}
-	var errs []error
-	if s.Source.Check != nil {
-		errs = append(errs, s.Source.Check(ctx, c.env()))
-	}
+	checks := []func(context.Context, Env) error{s.Source.Check}
 	for _, t := range s.targets() {
-		if t.Check != nil {
-			errs = append(errs, t.Check(ctx, c.env()))
+		checks = append(checks, t.Check)
+	}
+	// All at once: each may wait as long as its cluster's StartTimeout.
+	errs := make([]error, len(checks))
+	var all sync.WaitGroup
+	for i, check := range checks {
+		if check != nil {
+			all.Go(func() { errs[i] = check(ctx, c.env()) })
 		}
 	}
+	all.Wait()
+	// Both ends of a stage say it when their broker is away; once is enough.
+	said := make(map[string]bool)
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		again := err == nil || said[err.Error()]
+		if err != nil {
+			said[err.Error()] = true
+		}
+		return again
+	})
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stage %q: %w", c.name, err)
 	}
