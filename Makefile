@@ -55,13 +55,9 @@ lint: ## gofmt, vet, golangci-lint, tidy
 		(cd $$m && go vet ./... && go mod tidy -diff && "$(MILLRACE_CACHE)/bin/golangci-lint" run --config "$(CURDIR)/.golangci.yml" ./...)
 	done
 
-.PHONY: bench bench-app
-bench: bench-app ## all benchmarks beside their peers
-
-bench-app: ## the app's hops beside three of plain sarama; BROKERS=host:port for a real Kafka
-	@$(ENV)
-	go build -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
-	cd benchmarks && go run ./app -tweets "$(MILLRACE_CACHE)/bin/tweets" $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
+.PHONY: bench
+bench: ## the engine's own cost a record
+	@cd benchmarks && go test -bench . -benchtime 200000x ./...
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet
