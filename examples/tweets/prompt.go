@@ -76,12 +76,23 @@ func (a *app) lines(ctx context.Context, asker *reply.Asker) error {
 		readErr = a.readLines(ctx, asker, inLine)
 	}()
 	total, failed := 0, 0
-	for q := range inLine {
+	for {
+		var q *asked
+		select {
+		case q = <-inLine:
+		case <-ctx.Done(): // reading goes on until the input ends; nobody waits for that
+			return context.Cause(ctx)
+		}
+		if q == nil {
+			break
+		}
 		<-q.done
 		total++
-		if q.err != nil {
+		if q.err != nil && ctx.Err() == nil {
 			failed++
 			a.report.Say("%q: %v", q.text, q.err)
+		}
+		if q.err != nil {
 			continue
 		}
 		if err := a.print(q.answer); err != nil {
@@ -89,8 +100,6 @@ func (a *app) lines(ctx context.Context, asker *reply.Asker) error {
 		}
 	}
 	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
 	case readErr != nil:
 		return readErr
 	case total == 0:
