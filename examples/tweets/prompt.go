@@ -80,26 +80,26 @@ func (a *app) lines(ctx context.Context, asker *reply.Asker) error {
 		var q *asked
 		select {
 		case q = <-inLine:
-		case <-ctx.Done(): // reading goes on until the input ends; nobody waits for that
-			return context.Cause(ctx)
+		case <-ctx.Done(): // nobody waits for input that goes on
 		}
 		if q == nil {
 			break
 		}
 		<-q.done
 		total++
-		if q.err != nil && ctx.Err() == nil {
+		switch {
+		case q.err == nil:
+			if err := a.print(q.answer); err != nil {
+				return err
+			}
+		case ctx.Err() == nil:
 			failed++
 			a.report.Say("%q: %v", q.text, q.err)
 		}
-		if q.err != nil {
-			continue
-		}
-		if err := a.print(q.answer); err != nil {
-			return err
-		}
 	}
 	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case readErr != nil:
 		return readErr
 	case total == 0:
