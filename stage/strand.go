@@ -104,6 +104,9 @@ func (s *strand) popAcked() (done []*task) {
 
 // putBack returns tasks to the front of the strand, in their order.
 func (s *strand) putBack(tasks []*task) {
+	if len(tasks) == 0 {
+		return
+	}
 	s.waiting = append(append(make([]*task, 0, len(tasks)+len(s.waiting)), tasks...), s.waiting...)
 }
 

@@ -1,0 +1,225 @@
+package stage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace-go/millrace/stage"
+)
+
+// TestOrder runs random work with random failures. As long as all writes
+// succeed, nothing is written twice and everything in order. Where writes
+// fail, what followed in the same order is written again: then the last
+// appearances are in order.
+func TestOrder(t *testing.T) {
+	for _, order := range []stage.Order{stage.ByKey, stage.ByPartition, stage.Unordered} {
+		for _, batch := range []int{1, 7} {
+			for _, refuse := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v batch %d refuse %v", order, batch, refuse), func(t *testing.T) {
+					seed := rand.Uint64()
+					t.Logf("seed %d", seed)
+					synctest.Test(t, func(t *testing.T) { testOrder(t, order, batch, refuse, seed) })
+				})
+			}
+		}
+	}
+}
+
+func testOrder(t *testing.T, order stage.Order, batch int, refuse bool, seed uint64) {
+	const records, keys = 2000, 17
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var mu sync.Mutex
+	random := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
+
+	var failures, refusals atomic.Int64
+	r := newRig(func(_ context.Context, s string) (string, error) {
+		time.Sleep(time.Duration(random(20)) * time.Millisecond)
+		if random(10) == 0 {
+			failures.Add(1)
+			return "", errors.New("not now")
+		}
+		return s, nil
+	})
+	r.stage.Workers, r.stage.BatchSize, r.stage.Order = 16, batch, order
+	r.stage.Retry = stage.Retry{Attempts: stage.Forever}
+	r.sink.Latency = 3 * time.Millisecond
+	r.sink.Refuse = func(stage.Record[string], int) error {
+		if refuse && random(50) == 0 {
+			refusals.Add(1)
+			return errors.New("broker is gone")
+		}
+		return nil
+	}
+	for i := range records {
+		k := fmt.Sprintf("k%d", random(keys))
+		r.push(fmt.Sprintf("%s:%d", k, i))
+	}
+	r.runToEnd(t)
+
+	written := r.sink.Values()
+	slices.Reverse(written) // the first appearance from behind is the last one
+	seen := make(map[string]bool)
+	last := make(map[string]int)
+	wrong := 0
+	for _, v := range written {
+		if seen[v] {
+			continue
+		}
+		seen[v] = true
+		k, num, _ := strings.Cut(v, ":")
+		if order == stage.ByPartition {
+			k = ""
+		}
+		n, err := strconv.Atoi(num)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l, ok := last[k]; ok && n > l {
+			wrong++
+		}
+		last[k] = n
+	}
+	if len(seen) != records {
+		t.Errorf("%d of %d records arrived", len(seen), records)
+	}
+	if wrong > 0 && order != stage.Unordered {
+		t.Errorf("%d records out of order", wrong)
+	}
+	if wrong == 0 && order == stage.Unordered {
+		t.Error("Unordered kept the order: this test could not see a wrong one")
+	}
+	if !refuse && len(written) != records {
+		t.Errorf("%d written of %d, though no write failed", len(written), records)
+	}
+	if failures.Load() == 0 || refuse != (refusals.Load() > 0) {
+		t.Errorf("%d failures and %d refused writes: not what was to be tested", failures.Load(), refusals.Load())
+	}
+	if c := r.src.Committed(0); c != records {
+		t.Errorf("committed %d", c)
+	}
+}
+
+func TestRetryHoldsUpOnlyItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if s == "slow:1" {
+				if tries++; tries < 4 {
+					return "", errors.New("not yet")
+				}
+			}
+			return s, nil
+		})
+		r.push("slow:1", "slow:2", "a:1", "b:1")
+		r.runToEnd(t)
+		got := r.sink.Values()
+		slices.Sort(got[:2])
+		if want := []string{"a:1", "b:1", "slow:1", "slow:2"}; !slices.Equal(got, want) {
+			t.Errorf("written %q, want %q", got, want)
+		}
+	})
+}
+
+func TestRetryAfterWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		tries := 0
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if tries++; tries == 1 {
+				return "", stage.RetryAfter(errors.New("busy"), time.Minute)
+			}
+			return s, nil
+		})
+		r.push("a:1")
+		r.runToEnd(t)
+		if d := time.Since(start); d < time.Minute || d > 2*time.Minute {
+			t.Errorf("took %v", d)
+		}
+	})
+}
+
+func TestBatchTakesWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		r := newRig(nil)
+		r.stage.Transform = stage.TransformFunc[string, string](func(_ context.Context, in []string) ([]string, error) {
+			sizes = append(sizes, len(in))
+			time.Sleep(time.Second)
+			return in, nil
+		})
+		r.stage.Workers, r.stage.BatchSize = 1, 4
+		r.push("first")
+		go func() {
+			time.Sleep(time.Millisecond)
+			for range 9 {
+				r.push("later")
+			}
+			r.src.End()
+		}()
+		if err := stage.Run(t.Context(), &r.stage); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int{1, 4, 4, 1}; !slices.Equal(sizes, want) {
+			t.Errorf("batches of %v, want %v", sizes, want)
+		}
+	})
+}
+
+func TestBatchWaitLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var took []time.Duration
+		r := newRig(nil)
+		r.stage.Transform = stage.TransformFunc[string, string](func(_ context.Context, in []string) ([]string, error) {
+			took = append(took, time.Since(start))
+			return in, nil
+		})
+		r.stage.Workers, r.stage.BatchSize, r.stage.BatchWait = 2, 3, 50*time.Millisecond
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			r.push("a") // alone: goes after BatchWait
+			time.Sleep(time.Second)
+			r.push("b", "c", "d") // full: goes at once
+			time.Sleep(time.Second)
+			stop()
+		}()
+		if err := stage.Run(ctx, &r.stage); err != nil {
+			t.Fatal(err)
+		}
+		if want := []time.Duration{50 * time.Millisecond, time.Second}; !slices.Equal(took, want) {
+			t.Errorf("transforms at %v, want %v", took, want)
+		}
+	})
+}
+
+func TestMaxInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return s, nil
+		})
+		r.stage.Workers, r.stage.MaxInFlight = 100, 5
+		for i := range 50 {
+			r.push(fmt.Sprintf("k%d:1", i))
+		}
+		r.runToEnd(t)
+		if most.Load() != 5 {
+			t.Errorf("%d at once, want 5", most.Load())
+		}
+	})
+}
