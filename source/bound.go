@@ -105,7 +105,7 @@ func (r *groupReader) finished() bool {
 func (r *groupReader) atEnd(topic string, partition int32) bool {
 	for l := range r.lanes {
 		if l.topic == topic && l.partition == partition {
-			return l.atEnd
+			return l.atEnd && len(l.queue) == 0
 		}
 	}
 	return false

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,12 +25,13 @@ import (
 // partitions that are not read. A queue that grows pauses its partition
 // instead.
 type groupReader struct {
-	opts  options
-	log   *slog.Logger
-	group sarama.ConsumerGroup
-	ends  map[string]map[int32]int64 // of a bounded run
-	leave context.CancelFunc
-	gone  sync.WaitGroup
+	opts   options
+	log    *slog.Logger
+	client sarama.Client
+	group  sarama.ConsumerGroup
+	ends   map[string]map[int32]int64 // of a bounded run
+	leave  context.CancelFunc
+	gone   sync.WaitGroup
 
 	mu      sync.Mutex
 	line    []*claimLane // lanes with records, the next one first
@@ -57,9 +59,13 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
 	}
-	r.group, err = sarama.NewConsumerGroup(o.cluster.Brokers, o.group, cfg)
+	r.client, err = sarama.NewClient(o.cluster.Brokers, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("source: consumer group %q: %w", o.group, err)
+	}
+	r.group, err = sarama.NewConsumerGroupFromClient(o.group, r.client)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("source: consumer group %q: %w", o.group, err), r.client.Close())
 	}
 	member, leave := context.WithCancel(context.WithoutCancel(ctx))
 	r.leave = leave
@@ -198,7 +204,8 @@ func (r *groupReader) Cleanup(sarama.ConsumerGroupSession) error {
 // that would end the membership for all partitions.
 func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 	l := &claimLane{
-		session: s, topic: c.Topic(), partition: c.Partition(),
+		reader: r, session: s, topic: c.Topic(), partition: c.Partition(),
+		start:   r.startOf(s.Context(), c),
 		revoked: make(chan struct{}), released: make(chan struct{}),
 	}
 	r.mu.Lock()
@@ -210,12 +217,7 @@ func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Consu
 	r.mu.Lock()
 	delete(r.lanes, l)
 	l.queue = nil // whoever gets the partition next reads these
-	for i, waiting := range r.line {
-		if waiting == l {
-			r.line = append(r.line[:i:i], r.line[i+1:]...)
-			break
-		}
-	}
+	r.unlist(l)
 	if l.paused { // a pause outlives the claim
 		r.group.Resume(map[string][]int32{l.topic: {l.partition}})
 	}
@@ -276,15 +278,27 @@ func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) {
 	for i := range recs {
 		l.bytes += len(recs[i].Key) + len(recs[i].Value)
 	}
-	if !l.queued {
-		l.queued = true
-		r.line = append(r.line, l)
-		r.wake()
-	}
+	r.list(l)
 	if !l.paused && (len(l.queue) > queueRecords || l.bytes > queueBytes) {
 		l.paused = true
 		r.group.Pause(map[string][]int32{l.topic: {l.partition}})
 	}
+}
+
+// list puts a lane at the end of the line if it has something for the stage.
+// The caller holds the lock.
+func (r *groupReader) list(l *claimLane) {
+	if !l.queued && !l.held && len(l.queue) > 0 {
+		l.queued = true
+		r.line = append(r.line, l)
+		r.wake()
+	}
+}
+
+// unlist takes a lane out of the line. The caller holds the lock.
+func (r *groupReader) unlist(l *claimLane) {
+	l.queued = false
+	r.line = slices.DeleteFunc(r.line, func(waiting *claimLane) bool { return waiting == l })
 }
 
 // Commit marks and commits. sarama reports a commit that fails on its error
@@ -292,7 +306,7 @@ func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) {
 func (r *groupReader) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
 	sessions := make(map[sarama.ConsumerGroupSession]struct{})
 	for l, m := range marks {
-		if l := l.(*claimLane); l.mark(m.Offset) {
+		if l := l.(*claimLane); l.mark(m) {
 			sessions[l.session] = struct{}{}
 		}
 	}
@@ -318,7 +332,7 @@ func (r *groupReader) Close(ctx context.Context) error {
 	go func() {
 		err := r.group.Close()
 		r.gone.Wait()
-		done <- err
+		done <- errors.Join(err, r.client.Close())
 	}()
 	select {
 	case err := <-done:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/millrace-go/millrace/internal/lane"
 )
 
 // admit takes records into the stage, in their order, waiting for room.
@@ -11,19 +13,77 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	t := e.tenureOf(ctx, b.Lane)
+	if t == nil {
+		return
+	}
+	if len(t.parked) > 0 { // it was under way when the lane was paused
+		t.parked = append(t.parked, b.Records...)
+		return
+	}
 	for i := range b.Records {
-		for e.inFlight >= e.maxInFlight && !e.stopped && t != nil && !t.revoked {
+		for e.inFlight >= e.maxInFlight && !e.stopped && !t.revoked {
 			e.room.Wait()
 		}
-		if e.stopped || t == nil || t.revoked {
+		if e.stopped || t.revoked {
 			return // the records are not marked, so they are read again
 		}
-		r := &b.Records[i]
-		task := &task{raw: r, seq: t.tracker.Track(r.Offset)}
-		task.strand = e.strandOf(t, task)
-		e.inFlight++
-		t.inFlight++
-		e.wait(task.strand, task)
+		if !t.fits(&b.Records[i]) {
+			e.park(t, b.Records[i:])
+			return
+		}
+		e.enter(t, &b.Records[i])
+	}
+}
+
+// enter takes one record into the stage.
+func (e *engine) enter(t *tenure, r *Raw) {
+	k := &task{raw: r, seq: t.tracker.Track(r.Offset)}
+	if t.done.Take(r.Offset) {
+		t.tracker.Done(k.seq)
+		return
+	}
+	k.strand = e.strandOf(t, k)
+	e.inFlight++
+	t.inFlight++
+	e.wait(k.strand, k)
+}
+
+// fits reports whether a commit can still say what is done of t with r in it.
+func (t *tenure) fits(r *Raw) bool { return t.resume == nil || t.tracker.Fits(r.Offset) }
+
+// park keeps records back while an old one of their lane holds up the
+// low-water mark. Other lanes go on.
+func (e *engine) park(t *tenure, recs []Raw) {
+	t.parked = recs
+	e.parked[t] = struct{}{}
+	t.resume.Pause()
+	topic, partition := t.lane.ID()
+	e.log.Warn("a partition waits for an old record: too much is done above it to be committed",
+		"topic", topic, "partition", partition, "record", t.tracker.First(), "done_above", t.tracker.Pending())
+}
+
+// unpark takes in what has room by now.
+func (e *engine) unpark() {
+	for t := range e.parked {
+		n := 0
+		for n < len(t.parked) && !e.stopped && e.inFlight < e.maxInFlight && t.fits(&t.parked[n]) {
+			e.enter(t, &t.parked[n])
+			n++
+		}
+		if t.parked = t.parked[n:]; len(t.parked) == 0 {
+			delete(e.parked, t)
+			t.resume.Resume()
+			e.room.Signal()
+		}
+	}
+}
+
+// awaitParked waits, at the end of a source, until all is taken in.
+func (e *engine) awaitParked() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(e.parked) > 0 && !e.stopped {
+		e.room.Wait()
 	}
 }
 
@@ -43,6 +103,7 @@ func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 	}
 	t := &tenure{lane: l, strands: make(map[string]*strand), paused: make(map[*strand]struct{})}
 	e.tenures[l] = t
+	e.takeOver(t)
 	e.watch.Go(func() {
 		select {
 		case <-l.Revoked():
@@ -51,6 +112,25 @@ func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 		}
 	})
 	return t
+}
+
+// takeOver reads what earlier tenures have left done.
+func (e *engine) takeOver(t *tenure) {
+	var ok bool
+	if t.resume, ok = t.lane.(ResumableLane); !ok {
+		return
+	}
+	start := t.resume.Start()
+	topic, partition := t.lane.ID()
+	log := e.log.With("topic", topic, "partition", partition, "offset", start.Offset)
+	done, err := lane.ParseDoneMap(start.Done, start.Offset)
+	if err != nil {
+		log.Warn("what is done above the committed offset can't be read, so it is done again; does another program commit for this group?", "err", err)
+		return
+	}
+	if t.done = done; done.Len() > 0 {
+		log.Info("records that an earlier run has finished are passed over", "records", done.Len())
+	}
 }
 
 // strandOf finds the strand that a record belongs to.
@@ -132,6 +212,8 @@ func (e *engine) forget(s *strand) {
 // them, still in order: they are the end of their strands.
 func (e *engine) dropWaiting(t *tenure) {
 	t.revoked = true
+	t.parked = nil
+	delete(e.parked, t)
 	e.ready = slices.DeleteFunc(e.ready, func(s *strand) bool {
 		if s.tenure != t {
 			return false
@@ -154,6 +236,7 @@ func (e *engine) dropWaiting(t *tenure) {
 			s.writing, s.mode = nil, writeThrough
 		}
 	}
+	e.unpark()
 	e.room.Broadcast()
 }
 
@@ -171,6 +254,7 @@ func (e *engine) finish(k *task) {
 		t.tracker.Done(k.seq)
 	}
 	e.leave(t)
+	e.unpark()
 }
 
 // leave counts a task of t out.

@@ -19,12 +19,12 @@ func (e *engine) commitEvery(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
-// commitMoved commits every lane whose low-water mark has risen.
+// commitMoved commits every lane of which more is done.
 func (e *engine) commitMoved(ctx context.Context) {
 	e.mu.Lock()
 	var moved []*tenure
 	for _, t := range e.tenures {
-		if at, ok := t.tracker.LowWater(); ok && at != t.commit {
+		if t.tracker.Changes() != t.commit {
 			moved = append(moved, t)
 		}
 	}
@@ -36,10 +36,15 @@ func (e *engine) commitMoved(ctx context.Context) {
 // may wait for the broker, and for a rebalance that itself waits for a lane.
 func (e *engine) commit(ctx context.Context, tenures ...*tenure) {
 	marks := make(map[Lane]Mark)
+	changes := make(map[*tenure]uint64)
 	e.mu.Lock()
 	for _, t := range tenures {
 		if at, ok := t.tracker.LowWater(); ok {
-			marks[t.lane] = Mark{Offset: at}
+			m := Mark{Offset: at}
+			if t.resume != nil {
+				m.Done = t.tracker.DoneMap()
+			}
+			marks[t.lane], changes[t] = m, t.tracker.Changes()
 		}
 	}
 	e.mu.Unlock()
@@ -56,10 +61,8 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, t := range tenures {
-		if m, ok := marks[t.lane]; ok {
-			t.commit = max(t.commit, m.Offset)
-		}
+	for t, n := range changes {
+		t.commit = max(t.commit, n)
 	}
 }
 

@@ -37,11 +37,12 @@ type engine struct {
 	room     sync.Cond // a record less is in flight, or reading stops
 	idle     sync.Cond // a lane or the stage may be finished
 	tenures  map[Lane]*tenure
-	ready    []*strand // have waiting tasks, and nobody is busy with them
-	takeable int       // how many tasks those have
-	since    time.Time // when takeable rose from 0
-	again    []*strand // their outputs are to be written again
-	inFlight int       // admitted and not finished
+	parked   map[*tenure]struct{} // have records that wait for room in the done map
+	ready    []*strand            // have waiting tasks, and nobody is busy with them
+	takeable int                  // how many tasks those have
+	since    time.Time            // when takeable rose from 0
+	again    []*strand            // their outputs are to be written again
+	inFlight int                  // admitted and not finished
 	timers   map[*time.Timer]struct{}
 	stopped  bool  // nothing more is admitted
 	closed   bool  // workers go home
@@ -53,6 +54,7 @@ func newEngine(c settings) *engine {
 		settings: c,
 		ended:    make(chan struct{}),
 		tenures:  make(map[Lane]*tenure),
+		parked:   make(map[*tenure]struct{}),
 		timers:   make(map[*time.Timer]struct{}),
 	}
 	e.work.L, e.room.L, e.idle.L = &e.mu, &e.mu, &e.mu
@@ -134,6 +136,7 @@ func (e *engine) read(ctx, work context.Context) error {
 		case err == nil:
 			e.admit(work, b)
 		case errors.Is(err, io.EOF):
+			e.awaitParked()
 			return nil
 		case ctx.Err() != nil:
 			return nil //nolint:nilerr // told to stop, it stopped: whatever Read says of that

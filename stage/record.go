@@ -47,4 +47,7 @@ type Mark struct {
 	// Offset is the low-water mark, the next offset to read: every record
 	// that was delivered below it is done.
 	Offset int64
+	// Done says which records above Offset are done as well, for a
+	// [ResumableLane]: less than 4,096 bytes of ASCII that only a stage reads.
+	Done string
 }

@@ -66,3 +66,18 @@ type Lane interface {
 	// delivered.
 	Release()
 }
+
+// ResumableLane is a lane whose commits keep what is done above the low-water
+// mark, so that the next tenure does only what was not finished. Without it,
+// everything above the mark is done again.
+type ResumableLane interface {
+	Lane
+	// Start returns what was committed last: the offset that reading began
+	// at, and what was committed with it. The zero Mark: nothing is known.
+	Start() Mark
+	// Pause asks the reader to deliver no more of this lane, Resume to go on:
+	// what is done above the mark would not fit into a commit. Neither may
+	// block.
+	Pause()
+	Resume()
+}

@@ -5,13 +5,16 @@ import "github.com/millrace-go/millrace/internal/lane"
 // tenure is what the engine keeps of a lane.
 type tenure struct {
 	lane     Lane
+	resume   ResumableLane // nil: it is none
+	done     lane.DoneSet  // what an earlier tenure has finished
+	parked   []Raw         // delivered, and waiting until the done map has room for them
 	tracker  lane.Tracker
 	strands  map[string]*strand   // ByKey and ByPartition; the others live in their task
 	paused   map[*strand]struct{} // wait out a backoff
 	inFlight int
-	revoked  bool  // nothing new may be begun
-	lost     bool  // what comes of it no longer matters
-	commit   int64 // the last mark that was committed
+	revoked  bool   // nothing new may be begun
+	lost     bool   // what comes of it no longer matters
+	commit   uint64 // the tracker's changes at the last commit
 }
 
 // strand is the unit of order: its records are transformed and written one

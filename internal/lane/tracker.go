@@ -9,11 +9,12 @@ package lane
 //
 // The zero value is ready. It is not safe for concurrent use.
 type Tracker struct {
-	ring  []entry // a power of two long; record seq is at seq modulo len
-	first uint64  // the oldest record that is not in the done prefix
-	next  uint64  // what Track gives out next
-	mark  int64
-	moved bool
+	ring    []entry // a power of two long; record seq is at seq modulo len
+	first   uint64  // the oldest record that is not in the done prefix
+	next    uint64  // what Track gives out next
+	mark    int64   // after the last record of the done prefix
+	open    int     // records that are not done
+	changes uint64
 }
 
 type entry struct {
@@ -29,26 +30,49 @@ func (t *Tracker) Track(offset int64) (seq uint64) {
 	seq = t.next
 	*t.at(seq) = entry{offset: offset}
 	t.next++
+	t.open++
 	return seq
 }
 
 // Done notes that record seq is done. A second Done of the same record does
 // nothing.
 func (t *Tracker) Done(seq uint64) {
-	if seq < t.first || seq >= t.next {
+	if seq < t.first || seq >= t.next || t.at(seq).done {
 		return
 	}
 	t.at(seq).done = true
+	t.open--
+	t.changes++
 	for t.first < t.next && t.at(t.first).done {
 		t.mark = t.at(t.first).offset + 1
-		t.moved = true
 		t.first++
 	}
 }
 
+// Changes grows with every record that is done: what LowWater and DoneMap
+// return is the same as long as it stands still.
+func (t *Tracker) Changes() uint64 { return t.changes }
+
 // LowWater returns the next offset to read after a restart, and false as long
-// as the first record is not done.
-func (t *Tracker) LowWater() (offset int64, ok bool) { return t.mark, t.moved }
+// as no record is done.
+func (t *Tracker) LowWater() (offset int64, ok bool) {
+	switch {
+	case t.changes == 0:
+		return 0, false
+	case t.first == 0: // done are only later ones
+		return t.at(0).offset, true
+	}
+	return t.mark, true
+}
+
+// First returns the offset of the oldest record that is not done, 0 if there
+// is none.
+func (t *Tracker) First() int64 {
+	if t.first == t.next {
+		return 0
+	}
+	return t.at(t.first).offset
+}
 
 // Pending returns how many records were delivered above the low-water mark,
 // whether done or not.

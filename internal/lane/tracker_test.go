@@ -2,6 +2,7 @@ package lane
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -12,13 +13,17 @@ type shadow struct {
 }
 
 func (s *shadow) lowWater() (mark int64, ok bool) {
+	if !slices.Contains(s.done, true) {
+		return 0, false
+	}
+	mark = s.offsets[0]
 	for i, d := range s.done {
 		if !d {
 			break
 		}
-		mark, ok = s.offsets[i]+1, true
+		mark = s.offsets[i] + 1
 	}
-	return mark, ok
+	return mark, true
 }
 
 // exercise runs one operation a byte against the tracker and its shadow.

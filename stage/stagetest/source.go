@@ -28,9 +28,10 @@ type Source[T any] struct {
 type partition[T any] struct {
 	raws      []stage.Raw
 	values    []T
-	committed int64
+	committed stage.Mark
 	lane      *lane // nil: not assigned
 	taken     bool  // revoked, and not given back
+	paused    bool  // by the stage
 	next      int64 // what the lane delivers next
 }
 
@@ -90,6 +91,21 @@ func (s *Source[T]) Assign(partition int32) {
 
 // Committed returns the committed offset of a partition, 0 if there is none.
 func (s *Source[T]) Committed(partition int32) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partition(partition).committed.Offset
+}
+
+// SetCommitted makes m what was committed last for a partition that is not
+// assigned: as another run, or another program, has left it.
+func (s *Source[T]) SetCommitted(partition int32, m stage.Mark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partition(partition).committed = m
+}
+
+// Mark returns all that was committed last for a partition.
+func (s *Source[T]) Mark(partition int32) stage.Mark {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.partition(partition).committed
@@ -163,18 +179,24 @@ func (r *reader[T]) poll() (b stage.Batch, ok, end bool) {
 	s := r.source
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	end = s.ended
 	for _, n := range slices.Sorted(maps.Keys(s.partitions)) {
 		p := s.partitions[n]
 		if p.taken {
 			continue
 		}
+		if p.paused {
+			end = end && int(p.next) == len(p.raws)
+			continue
+		}
 		if p.lane == nil {
-			p.next = p.committed
+			p.next = p.committed.Offset
 			if int(p.next) == len(p.raws) {
 				continue // a lane begins with its first record
 			}
-			p.lane = &lane{partition: n, revoked: make(chan struct{}), released: make(chan struct{})}
+			p.lane = &lane{partition: n, start: p.committed, revoked: make(chan struct{}), released: make(chan struct{})}
 			p.lane.onRelease = func() { s.release(n) }
+			p.lane.onPause = func(paused bool) { s.pause(n, paused) }
 		}
 		if int(p.next) < len(p.raws) {
 			b := stage.Batch{Lane: p.lane, Records: append([]stage.Raw(nil), p.raws[p.next:]...)}
@@ -182,13 +204,20 @@ func (r *reader[T]) poll() (b stage.Batch, ok, end bool) {
 			return b, true, false
 		}
 	}
-	return stage.Batch{}, false, s.ended
+	return stage.Batch{}, false, end
 }
 
 func (s *Source[T]) release(n int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.partitions[n].lane = nil
+	s.partitions[n].lane, s.partitions[n].paused = nil, false
+}
+
+func (s *Source[T]) pause(n int32, paused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partitions[n].paused = paused
+	s.wake()
 }
 
 func (r *reader[T]) Commit(_ context.Context, marks map[stage.Lane]stage.Mark) error {
@@ -197,8 +226,9 @@ func (r *reader[T]) Commit(_ context.Context, marks map[stage.Lane]stage.Mark) e
 	defer s.mu.Unlock()
 	for l, m := range marks {
 		_, n := l.ID()
-		if p := s.partitions[n]; p.lane == l { // a late mark must not reach the next tenure
-			p.committed = max(p.committed, m.Offset)
+		// A late mark must not reach the next tenure.
+		if p := s.partitions[n]; p.lane == l && m.Offset >= p.committed.Offset {
+			p.committed = m
 		}
 	}
 	return nil
@@ -213,15 +243,20 @@ func (r *reader[T]) Close(context.Context) error {
 
 type lane struct {
 	partition int32
+	start     stage.Mark
 	revoked   chan struct{}
 	released  chan struct{}
 	onRelease func()
+	onPause   func(bool)
 	revokeOne sync.Once
 	release   sync.Once
 }
 
 func (l *lane) ID() (string, int32)      { return Topic, l.partition }
 func (l *lane) Revoked() <-chan struct{} { return l.revoked }
+func (l *lane) Start() stage.Mark        { return l.start }
+func (l *lane) Pause()                   { l.onPause(true) }
+func (l *lane) Resume()                  { l.onPause(false) }
 func (l *lane) revoke()                  { l.revokeOne.Do(func() { close(l.revoked) }) }
 
 func (l *lane) Release() {
