@@ -56,8 +56,14 @@ lint: ## gofmt, vet, golangci-lint, tidy
 	done
 
 .PHONY: bench
-bench: ## the engine's own cost a record
+bench: bench-app ## all benchmarks: the app, and the engine's own cost a record
 	@cd benchmarks && go test -bench . -benchtime 200000x ./...
+
+.PHONY: bench-app
+bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, ARGS="-kafka 4.3.1"
+	@$(ENV)
+	go build -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
+	exec go run ./benchmarks/app $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet
