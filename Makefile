@@ -62,7 +62,7 @@ bench: bench-app ## all benchmarks: the app, and the engine's own cost a record
 .PHONY: bench-app
 bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, ARGS="-kafka 4.3.1"
 	@$(ENV)
-	go build -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
+	go build -buildvcs=$(if $(wildcard .git),true,auto) -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
 	exec go run ./benchmarks/app $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: vuln
