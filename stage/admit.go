@@ -27,7 +27,7 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 		if e.stopped || t.revoked {
 			return // the records are not marked, so they are read again
 		}
-		if !t.fits(&b.Records[i]) {
+		if !e.fits(t, &b.Records[i]) {
 			e.park(t, b.Records[i:])
 			return
 		}
@@ -38,18 +38,29 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 // enter takes one record into the stage.
 func (e *engine) enter(t *tenure, r *Raw) {
 	k := &task{raw: r, seq: t.tracker.Track(r.Offset)}
-	if t.done.Take(r.Offset) {
+	done := t.done.Take(r.Offset)
+	if done && e.delivery == AtLeastOnce {
 		t.tracker.Done(k.seq)
 		return
 	}
 	k.strand = e.strandOf(t, k)
 	e.inFlight++
 	t.inFlight++
+	if e.delivery == ExactlyOnce {
+		t.line.tasks = append(t.line.tasks, k)
+	}
+	if done { // its offset is still to be committed
+		e.made(k)
+		e.forget(k.strand)
+		return
+	}
 	e.wait(k.strand, k)
 }
 
 // fits reports whether a commit can still say what is done of t with r in it.
-func (t *tenure) fits(r *Raw) bool { return t.resume == nil || t.tracker.Fits(r.Offset) }
+func (e *engine) fits(t *tenure, r *Raw) bool {
+	return t.resume == nil || e.delivery == ExactlyOnce || t.tracker.Fits(r.Offset)
+}
 
 // park keeps records back while an old one of their lane holds up the
 // low-water mark. Other lanes go on.
@@ -66,7 +77,7 @@ func (e *engine) park(t *tenure, recs []Raw) {
 func (e *engine) unpark() {
 	for t := range e.parked {
 		n := 0
-		for n < len(t.parked) && !e.stopped && e.inFlight < e.maxInFlight && t.fits(&t.parked[n]) {
+		for n < len(t.parked) && !e.stopped && e.inFlight < e.maxInFlight && e.fits(t, &t.parked[n]) {
 			e.enter(t, &t.parked[n])
 			n++
 		}
@@ -236,13 +247,16 @@ func (e *engine) dropWaiting(t *tenure) {
 			s.writing, s.mode = nil, writeThrough
 		}
 	}
+	e.cut(t)
 	e.unpark()
 	e.room.Broadcast()
+	e.txn.news.Broadcast()
 }
 
 // drop ends tasks that this tenure will not finish.
 func (e *engine) drop(tasks []*task) {
 	for _, k := range tasks {
+		k.gone = true
 		e.leave(k.strand.tenure)
 	}
 }

@@ -48,7 +48,7 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) {
 		}
 	}
 	e.mu.Unlock()
-	if len(marks) == 0 {
+	if len(marks) == 0 || e.delivery == ExactlyOnce { // transactions do it
 		return
 	}
 	ctx, cancel := e.grace(ctx)
@@ -79,6 +79,7 @@ func (e *engine) giveUp(ctx context.Context, t *tenure) {
 		}
 		t.lost = true
 		e.idle.Broadcast()
+		e.txn.news.Broadcast()
 	})
 	defer late.Stop()
 
@@ -87,6 +88,12 @@ func (e *engine) giveUp(ctx context.Context, t *tenure) {
 	for t.inFlight > 0 && !t.lost {
 		e.idle.Wait()
 	}
+	// A transaction that holds its results ends before the lane does.
+	for t.line.entered > 0 {
+		e.txn.news.Broadcast()
+		e.idle.Wait()
+	}
+	e.discard(t)
 	e.mu.Unlock()
 
 	e.commit(ctx, t)

@@ -31,6 +31,7 @@ type engine struct {
 	quiet   limiter
 
 	halt context.CancelFunc // stops the reading
+	txn  transactions       // exactly once only
 
 	mu       sync.Mutex
 	work     sync.Cond // there may be something for a worker
@@ -57,7 +58,8 @@ func newEngine(c settings) *engine {
 		parked:   make(map[*tenure]struct{}),
 		timers:   make(map[*time.Timer]struct{}),
 	}
-	e.work.L, e.room.L, e.idle.L = &e.mu, &e.mu, &e.mu
+	e.work.L, e.room.L, e.idle.L, e.txn.news.L = &e.mu, &e.mu, &e.mu, &e.mu
+	e.txn.ready = make(map[*tenure]struct{})
 	return e
 }
 
@@ -81,7 +83,13 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 		workers.Go(func() { e.toil(work) })
 	}
 	stopCommits := make(chan struct{})
-	committer.Go(func() { e.commitEvery(work, stopCommits) })
+	committer.Go(func() {
+		if e.delivery == ExactlyOnce {
+			e.transact(work)
+		} else {
+			e.commitEvery(work, stopCommits)
+		}
+	})
 
 	unhook := context.AfterFunc(reading, e.stopAdmitting)
 	defer unhook()
@@ -119,6 +127,13 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 		}
 		e.writer = append(e.writer, len(e.writers))
 		e.writers = append(e.writers, w)
+	}
+	if e.delivery == ExactlyOnce {
+		w, ok := e.writers[0].(TxnWriter)
+		if !ok || len(e.writers) > 1 {
+			return errors.Join(errors.New("the sinks do not share one transaction"), e.closeWriters(ctx))
+		}
+		e.txn.writer = w
 	}
 	r, err := open(ctx, e.env())
 	if err != nil {
@@ -165,6 +180,7 @@ func (e *engine) stopAdmitting() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stopped = true
+	e.txn.news.Broadcast() // nor does a transaction stay open
 	e.room.Broadcast()
 	e.work.Broadcast() // nobody lingers for more
 }

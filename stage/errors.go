@@ -11,6 +11,16 @@ import (
 // and nothing is written for it. This is how a stage filters.
 var ErrSkip = errors.New("stage: skip this record")
 
+// ErrUnavailable is what a [Writer] wraps in the error of a write that failed
+// because the target is away, a broker for instance: the stage writes again
+// until it is back, whatever [Retry] says of attempts, since no record is to
+// blame.
+var ErrUnavailable = errors.New("stage: the target is not available")
+
+// ErrFenced is what a [TxnWriter] wraps in the error of a commit that was
+// refused because lanes in it belong to somebody else by now.
+var ErrFenced = errors.New("stage: the lanes belong to another member")
+
 // BatchError says which records of a batch failed. Errs has one entry a
 // record, in the batch's order; nil where the record went well.
 type BatchError struct {

@@ -23,6 +23,10 @@ type Target struct {
 	// Share, if not nil, is comparable; targets of one stage with equal Share
 	// get one writer between them.
 	Share any
+	// Cluster, if not nil, is comparable: transactions span all targets, and
+	// a source, of equal Cluster. The Writer is then a [TxnWriter] where
+	// [Env.TransactionalID] is set.
+	Cluster any
 	// Open starts writing. Required.
 	Open func(context.Context, Env) (Writer, error)
 	// Check looks, before anything is opened, whether writing can work (see
@@ -43,6 +47,25 @@ type Writer interface {
 	// Close waits until done was called for all records, or ctx ends, and
 	// frees what the writer holds. Calls of Write are over.
 	Close(context.Context) error
+}
+
+// TxnWriter is a [Writer] that publishes what was written, and commits the
+// marks of the records it was made from, all at once or not at all. Begin,
+// Commit and Abort are called by one goroutine, Write between Begin and the
+// other two.
+//
+// They mend by themselves what can be mended, for as long as ctx lasts. An
+// error marked by [Permanent] stops the stage.
+type TxnWriter interface {
+	Writer
+	Begin(context.Context) error
+	// Commit ends the transaction. When it returns nil the transaction has
+	// taken effect, when it returns an error it never will, unless that is
+	// the context's. It wraps [ErrFenced] where the marks are not this
+	// process's to commit any more.
+	Commit(context.Context, map[Lane]Mark) error
+	// Abort ends the transaction without effect.
+	Abort(context.Context) error
 }
 
 // DeadLetter is a record that a stage gave up on, and why.

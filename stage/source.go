@@ -16,6 +16,10 @@ type Source[T any] struct {
 	// safe for concurrent use. An error is permanent: the record is a dead
 	// letter. Required.
 	Decode func(*Raw) (T, error)
+	// Cluster, if not nil, is comparable: transactions can commit this
+	// source's marks together with what is written to targets of equal
+	// Cluster.
+	Cluster any
 	// Check looks, before anything is opened, whether reading can work (see
 	// [Check]). Optional.
 	Check func(context.Context, Env) error
@@ -25,6 +29,8 @@ type Source[T any] struct {
 type Env struct {
 	Stage  string // the stage's name
 	Logger *slog.Logger
+	// TransactionalID is set for exactly-once delivery only.
+	TransactionalID string
 	// DrainTimeout is how long the stage may hold on to a lane after it was
 	// asked to give it up.
 	DrainTimeout time.Duration

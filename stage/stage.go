@@ -20,7 +20,8 @@ import (
 // again, and must not be changed while it runs.
 //
 // Delivery is at least once: a record's offset is committed only after its
-// results, or its dead letter, are acknowledged.
+// results, or its dead letter, are acknowledged. With [ExactlyOnce] both
+// happen in one transaction.
 type Stage[In, Out any] struct {
 	// Name tells stages apart in logs and errors. Empty: "stage" and its
 	// number in [Run].
@@ -45,6 +46,15 @@ type Stage[In, Out any] struct {
 	// BatchWait lets a worker wait that long, after the first record, for a
 	// batch to fill. Zero means not at all.
 	BatchWait time.Duration
+	// Delivery is what is promised about the results of each record; the zero
+	// value is [AtLeastOnce].
+	Delivery Delivery
+	// TransactionalID names this stage of this process to the brokers, for
+	// [ExactlyOnce] only. It must be another one for each process and each
+	// stage, and the same one after a restart: a host name or a pod's ordinal
+	// with the stage's name, for instance. A process that takes the ID of a
+	// living one fences it.
+	TransactionalID string
 	// Order is what order is kept; the zero value is [ByKey].
 	Order Order
 	// Key, if set, gives the key that a result is written with. Otherwise the
@@ -58,8 +68,10 @@ type Stage[In, Out any] struct {
 	// stage stops reading. Zero means 1024, or twice what all workers can take
 	// at once, whichever is more.
 	MaxInFlight int
-	// CommitInterval is how often progress is committed. Zero means 1 s. It
-	// bounds what is done again after a crash.
+	// CommitInterval is how often progress is committed. Zero means 1 s; it
+	// bounds what is done again after a crash. For [ExactlyOnce] it is how
+	// long a transaction stays open, and so how late results become visible;
+	// zero means 100 ms then.
 	CommitInterval time.Duration
 	// DrainTimeout bounds how long the stage finishes what is in flight when
 	// it is told to stop or loses a partition. Zero means 30 s.
@@ -128,6 +140,8 @@ func times(n int) string {
 // settings are a stage's fields without its types, defaults filled in.
 type settings struct {
 	name           string
+	delivery       Delivery
+	txnID          string
 	workers        int
 	batchSize      int
 	batchWait      time.Duration
@@ -142,12 +156,14 @@ type settings struct {
 func (s *Stage[In, Out]) settings(n int) settings {
 	c := settings{
 		name:           cmp.Or(s.Name, fmt.Sprintf("stage %d", n)),
+		delivery:       s.Delivery,
+		txnID:          s.TransactionalID,
 		workers:        cmp.Or(s.Workers, runtime.GOMAXPROCS(0)),
 		batchSize:      cmp.Or(s.BatchSize, 1),
 		batchWait:      s.BatchWait,
 		order:          s.Order,
 		retry:          s.Retry.withDefaults(),
-		commitInterval: cmp.Or(s.CommitInterval, time.Second),
+		commitInterval: cmp.Or(s.CommitInterval, s.Delivery.commitInterval()),
 		drainTimeout:   cmp.Or(s.DrainTimeout, 30*time.Second),
 		log:            cmp.Or(s.Logger, slog.Default()),
 	}
@@ -157,7 +173,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 }
 
 func (c settings) env() Env {
-	return Env{Stage: c.name, Logger: c.log, DrainTimeout: c.drainTimeout}
+	return Env{Stage: c.name, Logger: c.log, DrainTimeout: c.drainTimeout, TransactionalID: c.txnID}
 }
 
 // validate reports all that is wrong with the fields, each by its name.
@@ -176,12 +192,38 @@ func (s *Stage[In, Out]) validate() error {
 	wrong(s.BatchSize < 0, "BatchSize: negative")
 	wrong(s.BatchWait < 0, "BatchWait: negative")
 	wrong(s.Order < ByKey || s.Order > Unordered, fmt.Sprintf("Order: unknown value %d", int(s.Order)))
+	if err := s.validateDelivery(); err != nil {
+		errs = append(errs, err)
+	}
 	wrong(s.MaxInFlight < 0, "MaxInFlight: negative")
 	wrong(s.MaxInFlight > 0 && s.MaxInFlight < max(1, s.BatchSize), "MaxInFlight: below BatchSize, so no batch could fill")
 	wrong(s.CommitInterval < 0, "CommitInterval: negative")
 	wrong(s.DrainTimeout < 0, "DrainTimeout: negative")
 	if err := s.Retry.validate(); err != nil {
 		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Stage[In, Out]) validateDelivery() error {
+	switch s.Delivery {
+	case AtLeastOnce:
+		if s.TransactionalID != "" {
+			return errors.New("TransactionalID: is for ExactlyOnce only; set Delivery, or leave it empty")
+		}
+		return nil
+	case ExactlyOnce:
+	default:
+		return fmt.Errorf("Delivery: unknown value %d", int(s.Delivery))
+	}
+	var errs []error
+	if s.TransactionalID == "" {
+		errs = append(errs, errors.New("TransactionalID: missing; ExactlyOnce needs one, unique to this process and stage, and the same after a restart"))
+	}
+	if s.Source.Cluster == nil {
+		errs = append(errs, errors.New("Source: ExactlyOnce needs source.Kafka; this one has no offsets that a transaction could commit"))
+	} else if slices.ContainsFunc(s.targets(), func(t Target) bool { return t.Cluster != s.Source.Cluster }) {
+		errs = append(errs, errors.New("Sink, DeadLetters: ExactlyOnce needs all of them on the source's cluster, given by the same *kafka.Cluster"))
 	}
 	return errors.Join(errs...)
 }

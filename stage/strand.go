@@ -9,6 +9,7 @@ type tenure struct {
 	done     lane.DoneSet  // what an earlier tenure has finished
 	parked   []Raw         // delivered, and waiting until the done map has room for them
 	tracker  lane.Tracker
+	line     line                 // exactly once only
 	strands  map[string]*strand   // ByKey and ByPartition; the others live in their task
 	paused   map[*strand]struct{} // wait out a backoff
 	inFlight int
@@ -50,6 +51,8 @@ type task struct {
 	strand *strand
 	seq    uint64 // in the lane's tracker
 	own    strand // where there is no order to keep
+	made   bool   // out is known (exactly once only, as is gone)
+	gone   bool   // dropped: its lane was taken away
 
 	attempts int  // of the transform that have failed
 	alone    bool // a batch failed as a whole: try it by itself

@@ -199,6 +199,14 @@ func (e *engine) keep(h share) (send []*task) {
 		return nil
 	}
 	for _, k := range h.tasks[:h.n] {
+		switch {
+		case k.gone:
+			e.leave(t)
+			continue
+		case e.delivery == ExactlyOnce:
+			e.made(k)
+			continue
+		}
 		s.writing = append(s.writing, k)
 		switch {
 		case len(k.out) == 0 && s.mode == writeThrough:
@@ -210,6 +218,7 @@ func (e *engine) keep(h share) (send []*task) {
 	}
 	if rest := h.tasks[h.n:]; t.revoked {
 		e.drop(rest)
+		e.cut(t)
 	} else {
 		s.putBack(rest)
 	}

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -140,7 +141,7 @@ func (e *engine) mend(k *task) bool {
 		return false
 	case permanent:
 		return e.buryTask(k, StepWrite, k.writes, k.writeErr)
-	case e.retry.spent(k.writes):
+	case !errors.Is(k.writeErr, ErrUnavailable) && e.retry.spent(k.writes):
 		e.failRecord(k, StepWrite, k.writes, k.writeErr)
 		return false
 	}

@@ -113,7 +113,7 @@ func (s *Source[T]) Mark(partition int32) stage.Mark {
 
 // Source is what the stage gets.
 func (s *Source[T]) Source() stage.Source[T] {
-	return stage.Source[T]{Open: s.start, Decode: s.decode}
+	return stage.Source[T]{Open: s.start, Decode: s.decode, Cluster: s}
 }
 
 func (s *Source[T]) start(context.Context, stage.Env) (stage.Reader, error) {
@@ -252,12 +252,13 @@ type lane struct {
 	release   sync.Once
 }
 
-func (l *lane) ID() (string, int32)      { return Topic, l.partition }
-func (l *lane) Revoked() <-chan struct{} { return l.revoked }
-func (l *lane) Start() stage.Mark        { return l.start }
-func (l *lane) Pause()                   { l.onPause(true) }
-func (l *lane) Resume()                  { l.onPause(false) }
-func (l *lane) revoke()                  { l.revokeOne.Do(func() { close(l.revoked) }) }
+func (l *lane) ID() (string, int32)       { return Topic, l.partition }
+func (l *lane) Revoked() <-chan struct{}  { return l.revoked }
+func (l *lane) Start() stage.Mark         { return l.start }
+func (l *lane) Released() <-chan struct{} { return l.released }
+func (l *lane) Pause()                    { l.onPause(true) }
+func (l *lane) Resume()                   { l.onPause(false) }
+func (l *lane) revoke()                   { l.revokeOne.Do(func() { close(l.revoked) }) }
 
 func (l *lane) Release() {
 	l.release.Do(func() {
