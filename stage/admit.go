@@ -37,7 +37,7 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 
 // enter takes one record into the stage.
 func (e *engine) enter(t *tenure, r *Raw) {
-	k := &task{raw: r, seq: t.tracker.Track(r.Offset)}
+	k := &task{raw: *r, seq: t.tracker.Track(r.Offset)}
 	done := t.done.Take(r.Offset)
 	if done && e.delivery == AtLeastOnce {
 		t.tracker.Done(k.seq)

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"unicode/utf8"
@@ -46,7 +47,10 @@ func Bytes() Codec[[]byte] { return bytesCodec{} }
 type bytesCodec struct{}
 
 func (bytesCodec) Encode(b []byte) ([]byte, error) { return b, nil }
-func (bytesCodec) Decode(b []byte) ([]byte, error) { return b, nil }
+
+// Decode copies: what a transform does to its bytes must not reach a retry or
+// a dead letter.
+func (bytesCodec) Decode(b []byte) ([]byte, error) { return bytes.Clone(b), nil }
 
 // String is the [Codec] of UTF-8 text. Bytes that are not UTF-8 are an error.
 func String() Codec[string] { return stringCodec{} }

@@ -12,7 +12,11 @@ func (e *engine) commitEvery(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
 		case <-tick.C:
-			e.commitMoved(ctx)
+			limited, cancel := e.grace(ctx)
+			if err := e.commitMoved(limited); err != nil {
+				e.log.Warn("progress could not be committed and will be again", "err", err)
+			}
+			cancel()
 		case <-stop:
 			return
 		}
@@ -20,21 +24,27 @@ func (e *engine) commitEvery(ctx context.Context, stop <-chan struct{}) {
 }
 
 // commitMoved commits every lane of which more is done.
-func (e *engine) commitMoved(ctx context.Context) {
+func (e *engine) commitMoved(ctx context.Context) error {
+	e.commits.Lock()
+	defer e.commits.Unlock()
 	e.mu.Lock()
 	var moved []*tenure
 	for _, t := range e.tenures {
-		if t.tracker.Changes() != t.commit {
+		if t.tracker.Changes() != t.committed {
 			moved = append(moved, t)
 		}
 	}
 	e.mu.Unlock()
-	e.commit(ctx, moved...)
+	return e.commit(ctx, moved...)
 }
 
 // commit tells the reader how far the lanes are. It runs without mu: a commit
 // may wait for the broker, and for a rebalance that itself waits for a lane.
-func (e *engine) commit(ctx context.Context, tenures ...*tenure) {
+// The caller holds commits, so that none overtakes another.
+func (e *engine) commit(ctx context.Context, tenures ...*tenure) error {
+	if e.delivery == ExactlyOnce { // transactions do it
+		return nil
+	}
 	marks := make(map[Lane]Mark)
 	changes := make(map[*tenure]uint64)
 	e.mu.Lock()
@@ -48,21 +58,36 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) {
 		}
 	}
 	e.mu.Unlock()
-	if len(marks) == 0 || e.delivery == ExactlyOnce { // transactions do it
-		return
+	if len(marks) == 0 {
+		return nil
 	}
-	ctx, cancel := e.grace(ctx)
-	defer cancel()
 	if err := e.reader.Commit(ctx, marks); err != nil {
-		// Not lost: the marks are committed with the next ones, or the
-		// records are done again.
-		e.log.Warn("progress could not be committed and will be again", "err", err)
-		return
+		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for t, n := range changes {
-		t.commit = max(t.commit, n)
+		t.committed = n
+	}
+	return nil
+}
+
+// lastCommit commits what will have no other chance, and so tries until ctx
+// ends. What it can't commit is done again by whoever reads it next.
+func (e *engine) lastCommit(ctx context.Context, commit func(context.Context) error) {
+	pause := 50 * time.Millisecond
+	for {
+		err := commit(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, 2*time.Second)
+		case <-ctx.Done():
+			e.log.Warn("the last progress of partitions could not be committed; it is done again by whoever reads them next", "err", err)
+			return
+		}
 	}
 }
 
@@ -96,11 +121,14 @@ func (e *engine) giveUp(ctx context.Context, t *tenure) {
 	e.discard(t)
 	e.mu.Unlock()
 
-	e.commit(ctx, t)
-
+	e.commits.Lock()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.drainTimeout/2)
+	defer cancel()
+	e.lastCommit(grace, func(ctx context.Context) error { return e.commit(ctx, t) })
 	e.mu.Lock()
 	t.lost = true
 	delete(e.tenures, t.lane)
 	e.mu.Unlock()
+	e.commits.Unlock()
 	t.lane.Release()
 }

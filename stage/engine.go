@@ -33,6 +33,8 @@ type engine struct {
 	halt context.CancelFunc // stops the reading
 	txn  transactions       // exactly once only
 
+	commits sync.Mutex // held through a commit; taken before mu
+
 	mu       sync.Mutex
 	work     sync.Cond // there may be something for a worker
 	room     sync.Cond // a record less is in flight, or reading stops
@@ -75,6 +77,9 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 	e.halt = halt
 
 	if err := e.open(ctx, open, targets); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it began
+		}
 		return fmt.Errorf("stage %q: %w", e.name, err)
 	}
 
@@ -120,7 +125,7 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 		}
 		w, err := t.Open(ctx, e.env())
 		if err != nil {
-			return errors.Join(err, e.closeWriters(ctx))
+			return errors.Join(err, e.undo(ctx))
 		}
 		if t.Share != nil {
 			shared[t.Share] = len(e.writers)
@@ -131,16 +136,23 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 	if e.delivery == ExactlyOnce {
 		w, ok := e.writers[0].(TxnWriter)
 		if !ok || len(e.writers) > 1 {
-			return errors.Join(errors.New("the sinks do not share one transaction"), e.closeWriters(ctx))
+			return errors.Join(errors.New("the sinks do not share one transaction"), e.undo(ctx))
 		}
 		e.txn.writer = w
 	}
 	r, err := open(ctx, e.env())
 	if err != nil {
-		return errors.Join(err, e.closeWriters(ctx))
+		return errors.Join(err, e.undo(ctx))
 	}
 	e.reader = r
 	return nil
+}
+
+// undo closes what was opened before something else could not be.
+func (e *engine) undo(ctx context.Context) error {
+	ctx, cancel := e.grace(ctx)
+	defer cancel()
+	return e.closeWriters(ctx)
 }
 
 // read admits what the reader delivers until it ends or reading stops.
@@ -169,11 +181,13 @@ func (e *engine) fail(err error) {
 		return
 	}
 	e.err = err
+	e.stopped = true // at once: what is admitted from here on would not be dropped
 	e.halt()
 	for _, t := range e.tenures {
 		e.dropWaiting(t)
 	}
 	e.idle.Broadcast()
+	e.work.Broadcast()
 }
 
 func (e *engine) stopAdmitting() {
@@ -244,8 +258,11 @@ func (e *engine) waitForWorkers(workers *sync.WaitGroup, late bool) {
 	}
 }
 
-// close commits what is done, gives every lane back, and closes the ends.
+// close commits what is done, gives every lane back, and closes the ends, all
+// within one grace.
 func (e *engine) close(ctx context.Context) error {
+	ctx, cancel := e.grace(ctx)
+	defer cancel()
 	e.mu.Lock()
 	for _, t := range e.tenures {
 		t.revoked = true
@@ -256,7 +273,7 @@ func (e *engine) close(ctx context.Context) error {
 	close(e.ended)
 	e.watch.Wait()
 
-	e.commitMoved(ctx)
+	e.lastCommit(ctx, e.commitMoved)
 	e.mu.Lock()
 	lanes := e.tenures
 	e.tenures = make(map[Lane]*tenure)
@@ -264,9 +281,7 @@ func (e *engine) close(ctx context.Context) error {
 	for l := range lanes {
 		l.Release()
 	}
-	grace, cancel := e.grace(ctx)
-	defer cancel()
-	err := e.reader.Close(grace)
+	err := e.reader.Close(ctx)
 	if err != nil {
 		err = fmt.Errorf("close the source: %w", err)
 	}
@@ -274,8 +289,6 @@ func (e *engine) close(ctx context.Context) error {
 }
 
 func (e *engine) closeWriters(ctx context.Context) error {
-	ctx, cancel := e.grace(ctx)
-	defer cancel()
 	var errs []error
 	for _, w := range e.writers {
 		if err := w.Close(ctx); err != nil {

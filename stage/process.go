@@ -10,7 +10,7 @@ type outcome struct {
 	out   []output
 	err   error
 	step  Step
-	whole bool // the batch failed as one: err says nothing of this record
+	batch int // err is of a batch of so many, and may be another record's
 }
 
 // processFunc takes records through decode, transform and encode; outcome i
@@ -27,7 +27,7 @@ func (s *Stage[In, Out]) process() processFunc {
 		for i, r := range recs {
 			v, err := s.decode(r)
 			if err != nil {
-				results[i] = outcome{err: Permanent(err), step: StepDecode}
+				results[i] = outcome{err: Permanent(err), step: StepDecode, batch: 1}
 				continue
 			}
 			in = append(in, v)
@@ -41,16 +41,16 @@ func (s *Stage[In, Out]) process() processFunc {
 		fails, err := asBatch(len(in), len(out), err)
 		for j, i := range at {
 			if err != nil {
-				results[i] = outcome{err: err, step: StepTransform, whole: len(in) > 1}
+				results[i] = outcome{err: err, step: StepTransform, batch: len(in)}
 				continue
 			}
 			if fails != nil && fails.Errs[j] != nil {
-				results[i] = outcome{err: fails.Errs[j], step: StepTransform}
+				results[i] = outcome{err: fails.Errs[j], step: StepTransform, batch: 1}
 				continue
 			}
 			o, err := s.encode(out[j], recs[i])
 			if err != nil {
-				results[i] = outcome{err: Permanent(err), step: StepEncode}
+				results[i] = outcome{err: Permanent(err), step: StepEncode, batch: 1}
 				if errors.Is(err, ErrSkip) {
 					results[i].err = ErrSkip
 				}

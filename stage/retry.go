@@ -12,6 +12,9 @@ type Retry struct {
 	// Attempts is how often a record is tried in all. Zero means 10, 1 means
 	// never again, [Forever] means without end.
 	Attempts int
+	// Total bounds the time from a record's first failure: after that it is
+	// not tried again. Zero means no such bound.
+	Total time.Duration
 	// Backoff is the pause before the second attempt; it doubles each time.
 	// Zero means 100 ms.
 	Backoff time.Duration
@@ -53,6 +56,9 @@ func (r Retry) validate() error {
 	if r.Attempts < Forever {
 		errs = append(errs, errors.New("Retry.Attempts: below -1; use 0 for the default or stage.Forever"))
 	}
+	if r.Total < 0 {
+		errs = append(errs, errors.New("Retry.Total: negative"))
+	}
 	if r.Backoff < 0 || r.MaxBackoff < 0 {
 		errs = append(errs, errors.New("Retry.Backoff, Retry.MaxBackoff: must not be negative"))
 	}
@@ -65,9 +71,10 @@ func (r Retry) validate() error {
 	return errors.Join(errs...)
 }
 
-// spent reports whether failures is as often as a record may fail.
-func (r Retry) spent(failures int) bool {
-	return r.Attempts != Forever && failures >= r.Attempts
+// spent reports whether a record that failed so often, the first time at
+// since, is not tried again.
+func (r Retry) spent(failures int, since time.Time) bool {
+	return r.Attempts != Forever && failures >= r.Attempts || r.Total > 0 && time.Since(since) >= r.Total
 }
 
 // pause is how long to wait after the given number of failures, the last of

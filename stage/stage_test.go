@@ -59,6 +59,7 @@ func TestStageKeyChangesTheKey(t *testing.T) {
 func TestOneStageStopsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		good, bad := newRig(same), newRig(func(context.Context, string) (string, error) {
+			time.Sleep(time.Second) // the other one has read its record by then
 			return "", stage.Permanent(errors.New("broken"))
 		})
 		good.push("a:1")

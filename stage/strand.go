@@ -1,21 +1,25 @@
 package stage
 
-import "github.com/millrace-go/millrace/internal/lane"
+import (
+	"time"
+
+	"github.com/millrace-go/millrace/internal/lane"
+)
 
 // tenure is what the engine keeps of a lane.
 type tenure struct {
-	lane     Lane
-	resume   ResumableLane // nil: it is none
-	done     lane.DoneSet  // what an earlier tenure has finished
-	parked   []Raw         // delivered, and waiting until the done map has room for them
-	tracker  lane.Tracker
-	line     line                 // exactly once only
-	strands  map[string]*strand   // ByKey and ByPartition; the others live in their task
-	paused   map[*strand]struct{} // wait out a backoff
-	inFlight int
-	revoked  bool   // nothing new may be begun
-	lost     bool   // what comes of it no longer matters
-	commit   uint64 // the tracker's changes at the last commit
+	lane      Lane
+	resume    ResumableLane // nil: it is none
+	done      lane.DoneSet  // what an earlier tenure has finished
+	parked    []Raw         // delivered, and waiting until the done map has room for them
+	tracker   lane.Tracker
+	line      line                 // exactly once only
+	strands   map[string]*strand   // ByKey and ByPartition; the others live in their task
+	paused    map[*strand]struct{} // wait out a backoff
+	inFlight  int
+	revoked   bool   // nothing new may be begun
+	lost      bool   // what comes of it no longer matters
+	committed uint64 // the tracker's changes at the last commit
 }
 
 // strand is the unit of order: its records are transformed and written one
@@ -47,22 +51,24 @@ const (
 
 // task is one record on its way through the stage.
 type task struct {
-	raw    *Raw
+	raw    Raw // a copy: a pointer would hold the whole batch in memory
 	strand *strand
 	seq    uint64 // in the lane's tracker
 	own    strand // where there is no order to keep
 	made   bool   // out is known (exactly once only, as is gone)
 	gone   bool   // dropped: its lane was taken away
 
-	attempts int  // of the transform that have failed
-	alone    bool // a batch failed as a whole: try it by itself
+	attempts int       // of the transform that have failed
+	failing  time.Time // since when
+	batch    int       // it may be in a batch of so many at the most; 0: of any size
 
-	out      []output
-	dead     bool // out is its dead letter
-	writes   int  // attempts to write that have failed
-	pending  int  // outputs that are not acknowledged yet
-	state    writeState
-	writeErr error
+	out       []output
+	dead      bool      // out is its dead letter
+	writes    int       // attempts to write that have failed
+	unwritten time.Time // since when
+	pending   int       // outputs that are not acknowledged yet
+	state     writeState
+	writeErr  error
 }
 
 type writeState uint8

@@ -275,10 +275,12 @@ func (e *engine) mendRefused() {
 	tasks := e.txn.tasks
 	e.mu.Unlock()
 	for _, k := range tasks {
-		if k.writeErr == nil {
+		if k.writeErr == nil || e.isLost(k.strand.tenure) {
 			continue
 		}
-		k.writes++
+		if k.writes++; k.writes == 1 {
+			k.unwritten = time.Now()
+		}
 		if e.mend(k) {
 			continue
 		}

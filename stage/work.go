@@ -25,7 +25,7 @@ func (e *engine) toil(ctx context.Context) {
 func raws(batch []*task) []*Raw {
 	recs := make([]*Raw, len(batch))
 	for i, k := range batch {
-		recs[i] = k.raw
+		recs[i] = &k.raw
 	}
 	return recs
 }
@@ -63,29 +63,35 @@ func (e *engine) take() (batch []*task, again *strand, ok bool) {
 // fill makes a batch of what is ready, strand by strand.
 func (e *engine) fill() []*task {
 	var batch []*task
-	for len(batch) < e.batchSize && len(e.ready) > 0 {
+	most := e.batchSize
+	for len(batch) < most && len(e.ready) > 0 {
 		s := e.ready[0]
-		alone := s.waiting[0].alone
-		if alone && len(batch) > 0 {
-			break
-		}
-		n := 1
-		for n < len(s.waiting) && n < e.batchSize-len(batch) && !alone && !s.waiting[n].alone {
+		n := 0
+		for n < len(s.waiting) && len(batch)+n < s.waiting[n].atMost(most) {
+			most = s.waiting[n].atMost(most)
 			n++
+		}
+		if n == 0 {
+			break // it has to be in a smaller batch
 		}
 		e.ready = e.ready[1:]
 		e.takeable -= len(s.waiting)
 		s.busy = true
 		batch = append(batch, s.waiting[:n]...)
 		s.waiting = s.waiting[n:]
-		if alone {
-			break
-		}
 	}
 	if e.takeable > 0 {
 		e.work.Signal()
 	}
 	return batch
+}
+
+// atMost is how large a batch may be with k in it.
+func (k *task) atMost(size int) int {
+	if k.batch > 0 {
+		return min(size, k.batch)
+	}
+	return size
 }
 
 // share is the part of a batch that belongs to one strand, and what became of
@@ -107,7 +113,11 @@ func (e *engine) settle(ctx context.Context, batch []*task, results []outcome) {
 		for j < len(batch) && batch[j].strand == batch[i].strand {
 			j++
 		}
-		shares = append(shares, e.judge(ctx, batch[i:j], results[i:j]))
+		h := share{strand: batch[i].strand, tasks: batch[i:j]}
+		if !e.isLost(h.strand.tenure) {
+			h = e.judge(ctx, h.tasks, results[i:j])
+		}
+		shares = append(shares, h)
 		i = j
 	}
 
@@ -135,23 +145,26 @@ func (e *engine) judge(ctx context.Context, tasks []*task, results []outcome) sh
 	h := share{strand: tasks[0].strand, tasks: tasks}
 	for i, k := range tasks {
 		r := results[i]
-		if r.err == nil || errors.Is(r.err, ErrSkip) {
+		_, paused := errors.AsType[*retryAfterError](r.err)
+		switch {
+		case r.err == nil, errors.Is(r.err, ErrSkip) && r.batch == 1:
 			k.out = r.out
 			h.n++
 			continue
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return h // it failed because the stage is ending: not its fault
-		}
-		if r.whole {
-			// Which one was it? Each gets a try of its own, at once.
+		case r.batch > 1 && !paused:
+			// Which one was it? Each half is tried by itself, at once.
 			for _, k := range tasks[i:] {
-				k.alone = true
+				k.batch = r.batch / 2
 			}
 			return h
 		}
 		k.attempts++
-		if !IsPermanent(r.err) && !e.retry.spent(k.attempts) {
+		if k.attempts == 1 {
+			k.failing = time.Now()
+		}
+		if !IsPermanent(r.err) && !e.retry.spent(k.attempts, k.failing) {
 			h.pause = e.retry.pause(k.attempts, r.err)
 			e.warn("a record failed and is tried again", k, "step", string(r.step), "attempts", k.attempts, "pause", h.pause, "err", r.err)
 			return h
@@ -164,6 +177,14 @@ func (e *engine) judge(ctx context.Context, tasks []*task, results []outcome) sh
 	return h
 }
 
+// isLost reports whether what comes of a lane no longer matters: nobody is to
+// hear of its failures.
+func (e *engine) isLost(t *tenure) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return t.lost
+}
+
 // buryTask makes a dead letter the output of a task. Without dead letters it
 // stops the stage and returns false.
 func (e *engine) buryTask(k *task, step Step, attempts int, reason error) bool {
@@ -172,7 +193,7 @@ func (e *engine) buryTask(k *task, step Step, attempts int, reason error) bool {
 		return false
 	}
 	out, err := e.bury(DeadLetter{
-		Record: *k.raw, Stage: e.name, Step: step, Err: reason, Attempts: attempts, Time: time.Now(),
+		Record: k.raw, Stage: e.name, Step: step, Err: reason, Attempts: attempts, Time: time.Now(),
 	})
 	if err != nil {
 		e.failRecord(k, step, attempts, fmt.Errorf("%w; and its dead letter could not be encoded: %w", reason, err))

@@ -70,11 +70,19 @@ func (e *engine) progress(s *strand) {
 func (e *engine) rewriteLater(s *strand) {
 	s.mode = writeAgain
 	s.round++
-	k := s.writing[0]
-	k.writes++
 	var pause time.Duration
-	if !IsPermanent(k.writeErr) {
-		pause = e.retry.pause(k.writes, k.writeErr)
+	for _, k := range s.writing {
+		if k.state != failed {
+			continue
+		}
+		if k.writes++; k.writes == 1 {
+			k.unwritten = time.Now()
+		}
+		if !IsPermanent(k.writeErr) {
+			pause = max(pause, e.retry.pause(k.writes, k.writeErr))
+		}
+	}
+	if k := s.writing[0]; pause > 0 {
 		e.warn("a result was not written and is tried again", k, "attempts", k.writes, "pause", pause, "err", k.writeErr)
 	}
 	e.pause(s, pause, func() {
@@ -92,10 +100,25 @@ func (e *engine) writeAgain(s *strand) {
 		e.mu.Unlock()
 		return
 	}
-	first, round := s.writing[0], s.round
+	if s.tenure.lost { // somebody else writes these by now
+		s.mode = writeFailed
+		e.progress(s)
+		e.mu.Unlock()
+		return
+	}
+	var broken []*task
+	for _, k := range s.writing {
+		if k.state == failed {
+			broken = append(broken, k)
+		}
+	}
+	round := s.round
 	e.mu.Unlock()
 
-	mended := e.mend(first)
+	mended := true
+	for _, k := range broken {
+		mended = mended && e.mend(k)
+	}
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -141,7 +164,7 @@ func (e *engine) mend(k *task) bool {
 		return false
 	case permanent:
 		return e.buryTask(k, StepWrite, k.writes, k.writeErr)
-	case !errors.Is(k.writeErr, ErrUnavailable) && e.retry.spent(k.writes):
+	case !errors.Is(k.writeErr, ErrUnavailable) && e.retry.spent(k.writes, k.unwritten):
 		e.failRecord(k, StepWrite, k.writes, k.writeErr)
 		return false
 	}

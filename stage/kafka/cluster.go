@@ -56,24 +56,58 @@ func (c *Cluster) ConsumerConfig(start int64) (*sarama.Config, error) {
 // ProducerConfig returns the config of a producer: idempotent, acknowledged by
 // all in-sync replicas, and partitioning as Java's clients do.
 func (c *Cluster) ProducerConfig() (*sarama.Config, error) {
+	return c.producer(func(cfg *sarama.Config) {
+		// Five minutes of outage, in which sarama keeps the order. A failed
+		// look-up of a leader returns at once and fails the record, whatever
+		// Producer.Retry says, so that Metadata.Retry has to carry it too.
+		cfg.Producer.Retry.Max = 1200
+		cfg.Metadata.Retry.Max = 1200
+	})
+}
+
+func (c *Cluster) producer(set func(*sarama.Config)) (*sarama.Config, error) {
 	cfg := c.base()
 	cfg.Producer.RequiredAcks = sarama.WaitForAll
 	cfg.Producer.Idempotent = true
 	cfg.Net.MaxOpenRequests = 1 // sarama's condition for Idempotent
 	cfg.Producer.Partitioner = sarama.NewMurmur2Partitioner
-	cfg.Producer.Retry.Max = 40
 	cfg.Producer.Retry.Backoff = 250 * time.Millisecond
-	// A failed look-up of a leader returns at once and fails the record,
-	// whatever Producer.Retry says: this is what carries an outage.
-	cfg.Metadata.Retry.Max = 40
 	cfg.Metadata.Retry.Backoff = 250 * time.Millisecond
+	set(cfg)
 	c.configure(cfg)
-
 	cfg.Producer.Return.Successes = true
 	cfg.Producer.Return.Errors = true
 	return cfg, c.refuse(cfg,
 		rule{cfg.Producer.RequiredAcks != sarama.WaitForAll, "Producer.RequiredAcks is not WaitForAll: an acknowledged record could be lost"},
 		rule{!cfg.Producer.Idempotent, "Producer.Idempotent is false: a retry could write twice or out of order"},
+	)
+}
+
+// TransactionConfig returns the config of a producer that writes in
+// transactions under an id.
+func (c *Cluster) TransactionConfig(id string) (*sarama.Config, error) {
+	consumer, err := c.ConsumerConfig(sarama.OffsetOldest)
+	if err != nil {
+		return nil, err
+	}
+	session := consumer.Consumer.Group.Session.Timeout
+	cfg, err := c.producer(func(cfg *sarama.Config) {
+		cfg.Producer.Transaction.ID = id
+		// A process that hangs has its transaction undone before its
+		// partitions go to another, which would wait for it.
+		cfg.Producer.Transaction.Timeout = session * 9 / 10
+		cfg.Producer.Transaction.Retry.Max = 100
+		cfg.Producer.Transaction.Retry.Backoff = 100 * time.Millisecond
+		// What this does not carry, the stage writes again.
+		cfg.Producer.Retry.Max = 20
+		cfg.Metadata.Retry.Max = 20
+	})
+	if err != nil {
+		return nil, err
+	}
+	return cfg, c.refuse(cfg,
+		rule{cfg.Producer.Transaction.ID != id, "Producer.Transaction.ID was changed: it is Stage.TransactionalID"},
+		rule{cfg.Producer.Transaction.Timeout >= session, fmt.Sprintf("Producer.Transaction.Timeout (%v) is not below Consumer.Group.Session.Timeout (%v): the transaction of a process that hangs would outlive its membership", cfg.Producer.Transaction.Timeout, session)},
 	)
 }
 
