@@ -62,12 +62,13 @@ func ChooseTopic[T any](choose func(v T, in *stage.Raw) string) Option[T] {
 // kafkaTarget is a topic of a cluster, or with an empty name any topic of it.
 func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 	return stage.Target{
-		Share: shared{c},
-		Check: func(ctx context.Context, _ stage.Env) error {
+		Share:   shared{c},
+		Cluster: c,
+		Check: func(ctx context.Context, env stage.Env) error {
 			if c == nil {
 				return errors.New("sink: no cluster; give sink.Kafka a *kafka.Cluster")
 			}
-			if _, err := c.ProducerConfig(); err != nil {
+			if _, err := producerConfig(c, env); err != nil {
 				return err
 			}
 			if topic == "" {
@@ -75,10 +76,13 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 			}
 			return c.Check(ctx, topic)
 		},
-		Open: func(context.Context, stage.Env) (stage.Writer, error) {
-			cfg, err := c.ProducerConfig()
+		Open: func(_ context.Context, env stage.Env) (stage.Writer, error) {
+			cfg, err := producerConfig(c, env)
 			if err != nil {
 				return nil, err
+			}
+			if env.TransactionalID != "" {
+				return &transactor{cluster: c, config: cfg, log: env.Logger}, nil
 			}
 			p, err := sarama.NewAsyncProducer(c.Brokers, cfg)
 			if err != nil {
@@ -87,6 +91,13 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 			return newProducer(p), nil
 		},
 	}
+}
+
+func producerConfig(c *kafka.Cluster, env stage.Env) (*sarama.Config, error) {
+	if env.TransactionalID != "" {
+		return c.TransactionConfig(env.TransactionalID)
+	}
+	return c.ProducerConfig()
 }
 
 // shared keys the writer that the Kafka targets of one stage share.

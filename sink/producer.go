@@ -61,15 +61,17 @@ func classify(e *sarama.ProducerError) error {
 	if _, ok := errors.AsType[sarama.ConfigurationError](e.Err); ok {
 		return stage.Permanent(err)
 	}
-	for _, own := range []error{
-		sarama.ErrMessageSizeTooLarge, sarama.ErrInvalidMessage, sarama.ErrInvalidTimestamp, sarama.ErrInvalidTopic,
+	if isOneOf(e.Err, sarama.ErrMessageSizeTooLarge, sarama.ErrInvalidRecord, sarama.ErrInvalidTimestamp, sarama.ErrInvalidTopic,
 		sarama.ErrUnknownTopicOrPartition, // it was there when the stage began, or the record chose it
-	} {
-		if errors.Is(e.Err, own) {
-			return stage.Permanent(err)
-		}
+	) {
+		return stage.Permanent(err)
 	}
-	return err
+	// These will not pass by waiting, but another record may go another way.
+	if isOneOf(e.Err, sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed, sarama.ErrInvalidRequiredAcks,
+		sarama.ErrUnsupportedVersion, sarama.ErrUnsupportedForMessageFormat, sarama.ErrPolicyViolation) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", stage.ErrUnavailable, err)
 }
 
 func (p *producer) Close(ctx context.Context) error {

@@ -33,6 +33,9 @@ type groupReader struct {
 	leave  context.CancelFunc
 	gone   sync.WaitGroup
 
+	commits sync.Mutex
+	plain   bool // the broker takes no done map; under commits
+
 	mu      sync.Mutex
 	line    []*claimLane // lanes with records, the next one first
 	lanes   map[*claimLane]struct{}
@@ -52,8 +55,9 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 	if err != nil {
 		return nil, err
 	}
-	if r := cfg.Consumer.Group.Rebalance.Timeout; r <= env.DrainTimeout {
-		return nil, fmt.Errorf("source: Consumer.Group.Rebalance.Timeout (%v) must be above the stage's DrainTimeout (%v), or the group throws this member out while it finishes a partition; raise the one or lower the other", r, env.DrainTimeout)
+	// A stage drains, and then has half as long again for the commit.
+	if r := cfg.Consumer.Group.Rebalance.Timeout; r <= env.DrainTimeout*3/2 {
+		return nil, fmt.Errorf("source: Consumer.Group.Rebalance.Timeout (%v) must be above one and a half times the stage's DrainTimeout (%v), or the group throws this member out while it finishes a partition; raise the one or lower the other", r, env.DrainTimeout)
 	}
 	r := &groupReader{opts: *o, log: env.Logger, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
 	if err := r.lookUp(ctx); err != nil {
@@ -229,7 +233,7 @@ func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Consu
 	if delivered {
 		<-l.released // within the stage's DrainTimeout
 	}
-	l.end()
+	r.end(l)
 	return nil
 }
 
@@ -299,30 +303,6 @@ func (r *groupReader) list(l *claimLane) {
 func (r *groupReader) unlist(l *claimLane) {
 	l.queued = false
 	r.line = slices.DeleteFunc(r.line, func(waiting *claimLane) bool { return waiting == l })
-}
-
-// Commit marks and commits. sarama reports a commit that fails on its error
-// channel; the mark is then part of the next one.
-func (r *groupReader) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
-	sessions := make(map[sarama.ConsumerGroupSession]struct{})
-	for l, m := range marks {
-		if l := l.(*claimLane); l.mark(m) {
-			sessions[l.session] = struct{}{}
-		}
-	}
-	done := make(chan struct{})
-	go func() { // Commit takes no context, and may wait through a rebalance
-		defer close(done)
-		for s := range sessions {
-			s.Commit()
-		}
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("source: commit: %w", ctx.Err())
-	}
 }
 
 // Close leaves the group.

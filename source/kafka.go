@@ -26,8 +26,9 @@ func Kafka[T any](c *kafka.Cluster, topic stage.Topic[T], group string, opts ...
 		opt(&o)
 	}
 	return stage.Source[T]{
-		Check: o.check,
-		Open:  o.open,
+		Cluster: c,
+		Check:   o.check,
+		Open:    o.open,
 		Decode: func(r *stage.Raw) (T, error) {
 			return topic.Codec.Decode(r.Value)
 		},
@@ -79,8 +80,9 @@ func (o *options) check(ctx context.Context, _ stage.Env) error {
 // time, and where it was read.
 func WithRecord[T any](src stage.Source[T]) stage.Source[stage.Record[T]] {
 	return stage.Source[stage.Record[T]]{
-		Check: src.Check,
-		Open:  src.Open,
+		Cluster: src.Cluster,
+		Check:   src.Check,
+		Open:    src.Open,
 		Decode: func(r *stage.Raw) (stage.Record[T], error) {
 			v, err := src.Decode(r)
 			return stage.Record[T]{Value: v, Raw: *r}, err

@@ -320,7 +320,7 @@ func TestBadStartsAreClear(t *testing.T) {
 		},
 		"short rebalance": {
 			copier(&kafka.Cluster{Brokers: b.Addrs(), Config: func(c *sarama.Config) { c.Consumer.Group.Rebalance.Timeout = time.Second }}),
-			[]string{"Rebalance.Timeout (1s) must be above the stage's DrainTimeout (30s)"},
+			[]string{"Rebalance.Timeout (1s) must be above one and a half times the stage's DrainTimeout (30s)"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

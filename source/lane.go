@@ -28,14 +28,23 @@ type claimLane struct {
 	held      bool        // the stage takes no more of it
 	atEnd     bool        // a bounded run has read all of it
 
-	mu   sync.Mutex
-	over bool // guards the next tenure against late marks, see mark
+	over bool // no commit comes any more; the reader's lock for commits guards it
 }
 
 func (l *claimLane) ID() (string, int32)      { return l.topic, l.partition }
 func (l *claimLane) Revoked() <-chan struct{} { return l.revoked }
 func (l *claimLane) Release()                 { l.once.Do(func() { close(l.released) }) }
 func (l *claimLane) Start() stage.Mark        { return l.start }
+
+// Metadata says who commits in a transaction, and so keeps out a process that
+// the group has given up.
+func (l *claimLane) Metadata() *sarama.ConsumerGroupMetadata {
+	var instance *string
+	if id := l.reader.client.Config().Consumer.Group.InstanceId; id != "" {
+		instance = &id
+	}
+	return sarama.NewConsumerGroupMetadataFromSession(l.session, l.reader.opts.group, instance)
+}
 
 // Pause keeps the lane's queue from the stage.
 func (l *claimLane) Pause() {
@@ -51,27 +60,4 @@ func (l *claimLane) Resume() {
 	defer l.reader.mu.Unlock()
 	l.held = false
 	l.reader.list(l)
-}
-
-// mark notes what the next commit says and reports whether the lane still
-// may. sarama looks the partition up by name, so that a mark after the end of
-// the tenure would hit the next one.
-func (l *claimLane) mark(m stage.Mark) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over {
-		return false
-	}
-	l.session.MarkOffset(l.topic, l.partition, m.Offset, m.Done)
-	// sarama ignores a mark at the offset it has, also with new metadata; a
-	// reset takes it.
-	l.session.ResetOffset(l.topic, l.partition, m.Offset, m.Done)
-	return true
-}
-
-// end ends the tenure: no mark comes after it.
-func (l *claimLane) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
 }

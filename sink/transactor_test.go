@@ -1,0 +1,76 @@
+package sink_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace-go/millrace/sink"
+	"github.com/millrace-go/millrace/source"
+	"github.com/millrace-go/millrace/stage"
+	"github.com/millrace-go/millrace/stage/kafkatest"
+)
+
+// TestExactlyOnce: results, a second topic's, and dead letters are published
+// with the offsets, and a run goes on where the last one stopped.
+func TestExactlyOnce(t *testing.T) {
+	b := kafkatest.Start(t, "in", "out", "lengths", "dead")
+	c := b.Cluster()
+	run := func() {
+		t.Helper()
+		err := stage.Run(t.Context(), &stage.Stage[string, string]{
+			Name:   "exact",
+			Source: source.Kafka(c, topic("in"), "group", source.UntilEnd()),
+			Transform: stage.Map(func(_ context.Context, s string) (string, error) {
+				if strings.HasSuffix(s, "7") {
+					return "", stage.Permanent(fmt.Errorf("sevens never work"))
+				}
+				if strings.HasSuffix(s, "8") {
+					return strings.Repeat("x", 2<<20), nil // too large
+				}
+				return s, nil
+			}),
+			Sink: sink.Tee(
+				sink.Kafka(c, topic("out")),
+				sink.As(sink.Kafka(c, topic("lengths")), func(s string) string { return fmt.Sprint(len(s)) }),
+			),
+			DeadLetters:     sink.DeadLetters(c, "dead"),
+			Delivery:        stage.ExactlyOnce,
+			TransactionalID: "exact-0",
+			Logger:          quiet,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want, dead []string
+	produce := func(from, to int) {
+		for i := from; i < to; i++ {
+			v := fmt.Sprintf("value %d", i)
+			b.Produce(t, "in", stage.Raw{Key: fmt.Append(nil, i%5), Value: []byte(v)})
+			if i%10 == 7 || i%10 == 8 {
+				dead = append(dead, v)
+			} else {
+				want = append(want, v)
+			}
+		}
+	}
+	for i := range 3 {
+		produce(100*i, 100*i+100)
+		run()
+		if got := values(b.Consume(t, "out", len(want))); !slices.Equal(got, want) {
+			t.Fatalf("run %d: %d records published, want %d in their order", i, len(got), len(want))
+		}
+		if got := values(b.Consume(t, "dead", len(dead))); !slices.Equal(got, dead) {
+			t.Errorf("run %d: dead letters %q, want %q", i, got, dead)
+		}
+		if got := b.Consume(t, "lengths", len(want)); len(got) != len(want) {
+			t.Errorf("run %d: %d lengths, want %d", i, len(got), len(want))
+		}
+		if n, _ := b.Committed(t, "group", "in", 0); n != int64(100*i+100) {
+			t.Errorf("run %d: committed %d", i, n)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/internal/member"
+	"github.com/millrace-go/millrace/stage"
+)
+
+// Commit asks the group's coordinator by itself. sarama's own commit does not
+// say whether it went well, nor does it try again, and it takes no new
+// metadata at an offset that stands.
+func (r *groupReader) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
+	done := make(chan error, 1)
+	go func() { done <- r.commit(marks) }() // a request takes no context
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("source: commit for group %q: %w", r.opts.group, ctx.Err())
+	}
+}
+
+func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
+	// One at a time, and none when a lane in it is over: an older commit must
+	// not arrive behind a newer one, nor in the next tenure.
+	r.commits.Lock()
+	defer r.commits.Unlock()
+	err := r.send(marks, r.plain)
+	if errors.Is(err, sarama.ErrOffsetMetadataTooLarge) {
+		r.plain = true
+		r.log.Warn("the broker takes too little metadata with a commit (offset.metadata.max.bytes below 4,096): after a restart, all above the low-water mark is done again", "err", err)
+		err = r.send(marks, true)
+	}
+	if err != nil {
+		return fmt.Errorf("source: commit for group %q: %w", r.opts.group, err)
+	}
+	return nil
+}
+
+// send sends one commit, plain or with what is done above the marks.
+func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
+	var meta *sarama.ConsumerGroupMetadata
+	req := &sarama.OffsetCommitRequest{Version: 8}
+	blocks := 0
+	for l, m := range marks {
+		if l := l.(*claimLane); !l.over {
+			meta = l.Metadata()
+			if plain {
+				m.Done = ""
+			}
+			req.AddBlockWithLeaderEpoch(l.topic, l.partition, m.Offset, -1, 0, m.Done)
+			blocks++
+		}
+	}
+	if blocks == 0 {
+		return nil
+	}
+	req.ConsumerGroup, req.ConsumerGroupGeneration = meta.GroupID, meta.GenerationID
+	req.ConsumerID, req.GroupInstanceId = meta.MemberID, meta.GroupInstanceID
+	return member.Commit(r.client, req)
+}
+
+// end ends a tenure: no commit comes after it.
+func (r *groupReader) end(l *claimLane) {
+	r.commits.Lock()
+	defer r.commits.Unlock()
+	l.over = true
+}
