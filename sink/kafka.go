@@ -88,7 +88,7 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 			if err != nil {
 				return nil, fmt.Errorf("sink: producer for %v: %w", c.Brokers, err)
 			}
-			return newProducer(p), nil
+			return newProducer(p, cfg), nil
 		},
 	}
 }

@@ -16,6 +16,7 @@ import (
 // answers until it is closed.
 type producer struct {
 	async sarama.AsyncProducer
+	limit int // bytes of a record
 	heard sync.WaitGroup
 	order sync.Mutex // keeps the records of one Write together
 }
@@ -26,8 +27,8 @@ type receipt struct {
 	i    int
 }
 
-func newProducer(async sarama.AsyncProducer) *producer {
-	p := &producer{async: async}
+func newProducer(async sarama.AsyncProducer, cfg *sarama.Config) *producer {
+	p := &producer{async: async, limit: cfg.Producer.MaxMessageBytes}
 	p.heard.Go(func() {
 		for m := range async.Successes() {
 			r := m.Metadata.(receipt)
@@ -48,6 +49,12 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	defer p.order.Unlock()
 	for i := range recs {
 		m := message.ToProducer(&recs[i])
+		// sarama would find this out, too, but fail all that is in the same
+		// transaction.
+		if size := m.ByteSize(2); size > p.limit {
+			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, p.limit)))
+			continue
+		}
 		m.Metadata = receipt{done, i}
 		p.async.Input() <- m
 	}
@@ -57,7 +64,6 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 // those of the broker.
 func classify(e *sarama.ProducerError) error {
 	err := fmt.Errorf("sink: write to topic %q: %w", e.Msg.Topic, e.Err)
-	// What the client itself finds too large is a ConfigurationError.
 	if _, ok := errors.AsType[sarama.ConfigurationError](e.Err); ok {
 		return stage.Permanent(err)
 	}

@@ -204,7 +204,7 @@ func (t *transactor) start(ctx context.Context) error {
 	select {
 	case m := <-result:
 		if m.err == nil {
-			t.client, t.producer = m.client, newProducer(m.async)
+			t.client, t.producer = m.client, newProducer(m.async, t.config)
 		}
 		return m.err
 	case <-ctx.Done():

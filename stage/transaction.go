@@ -164,7 +164,9 @@ func (e *engine) fillTransaction(ctx context.Context) {
 		}
 		x.news.Wait()
 	}
-	for x.unsure > 0 && !x.failed && ctx.Err() == nil && !e.anyLost() {
+	// All answers count: behind the first that failed there may be the one
+	// that is to blame.
+	for x.unsure > 0 && ctx.Err() == nil && !e.anyLost() {
 		x.news.Wait()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/millrace-go/millrace/internal/message"
+	"github.com/millrace-go/millrace/internal/witness"
 	"github.com/millrace-go/millrace/stage"
 )
 
@@ -105,41 +106,9 @@ func (b *Broker) Await(tb testing.TB, topic string, n int64) {
 func (b *Broker) Consume(tb testing.TB, topic string, n int) []stage.Raw {
 	tb.Helper()
 	b.Await(tb, topic, int64(n))
-	return b.all(tb, topic)
-}
-
-func (b *Broker) all(tb testing.TB, topic string) (recs []stage.Raw) {
-	tb.Helper()
-	client, err := b.Cluster().Dial(tb.Context())
+	recs, err := witness.Read(tb.Context(), b.Addrs(), topic)
 	if err != nil {
 		tb.Fatal(err)
-	}
-	consumer, err := sarama.NewConsumerFromClient(client)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = errors.Join(consumer.Close(), client.Close()) }()
-	for _, p := range b.fake.PartitionInfos(topic) {
-		start, end := p.LogStartOffset, p.LastStableOffset
-		if start == end {
-			continue
-		}
-		claim, err := consumer.ConsumePartition(topic, p.Partition, start)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for next := start; next < end; {
-			select {
-			case m := <-claim.Messages():
-				recs = append(recs, message.FromConsumer(m))
-				next = m.Offset + 1
-			case <-time.After(2 * time.Second): // only markers of transactions are left
-				next = end
-			}
-		}
-		if err := claim.Close(); err != nil {
-			tb.Fatal(err)
-		}
 	}
 	return recs
 }
