@@ -78,10 +78,10 @@ func TestEveryPackageIsListed(t *testing.T) {
 	}
 }
 
-// TestSimilarityNeedsNoCgo: a pure-Go program may search.
+// TestSimilarityNeedsNoCgo: a pure-Go program may search, without assembly too.
 func TestSimilarityNeedsNoCgo(t *testing.T) {
 	for _, pkg := range []string{"stage", "source", "sink", "reduce", "similarity", "similarity/vector"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", module+"/"+pkg)
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-tags", "purego", module+"/"+pkg)
 		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s does not build without cgo: %s", pkg, out)

@@ -51,11 +51,9 @@ func Load(r io.Reader) (*Index, error) {
 	if err := sealed.Read(r, indexFile(), x.read); err != nil {
 		return nil, fmt.Errorf("similarity: loading the index: %w", err)
 	}
-	if x.metric == Cosine {
-		for row := range x.ids {
-			values := x.rows[row*x.dim : (row+1)*x.dim]
-			x.squares = append(x.squares, dot(appendFloat64s(nil, values), values))
-		}
+	x.sizes = make([]float64, len(x.ids))
+	for row := range x.sizes {
+		x.sizes[row] = x.metric.size(x.rows[row*x.dim : (row+1)*x.dim])
 	}
 	return &x, nil
 }

@@ -44,7 +44,7 @@ func (m Metric) Distance(a, b []float32) (float64, error) {
 	case Euclidean:
 		return math.Sqrt(sumSquares(q, b, math.Inf(1))), nil
 	case Cosine:
-		aa, bb := dot(q, a), dot(appendFloat64s(nil, b), b)
+		aa, bb := dot(a, a), dot(b, b)
 		if aa == 0 || bb == 0 {
 			return 0, errZero
 		}
