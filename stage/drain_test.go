@@ -2,6 +2,7 @@ package stage_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -43,6 +44,7 @@ func TestDrainTimeout(t *testing.T) {
 			return s, nil
 		}).withDeadLetters()
 		r.stage.DrainTimeout = time.Minute
+		r.stage.Retry.Attempts = 1 // what the end of the context does is not one
 		r.push("a:1", "b:1")
 		start := time.Now()
 		err := stage.Run(ctx, &r.stage)
@@ -164,6 +166,124 @@ func TestLostLaneLeavesNoMark(t *testing.T) {
 		stop()
 		if err := <-done; err == nil {
 			t.Error("the second transform never ended, and Run says all is well")
+		}
+	})
+}
+
+// TestRevokeDropsWhatWaitsOutABackoff, of a key and without one, and does not
+// wait for it either.
+func TestRevokeDropsWhatWaitsOutABackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		var well atomic.Bool
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if calls.Add(1); !well.Load() {
+				return "", stage.RetryAfter(errors.New("busy"), time.Hour)
+			}
+			return s, nil
+		})
+		r.stage.MaxInFlight, r.stage.DrainTimeout = 2, time.Minute
+		r.push("a:1", "without", "c:1", "d:1") // the last two wait for room
+		stop := r.start(t)
+		time.Sleep(time.Second)
+		start := time.Now()
+		r.src.Revoke(0)
+		if d := time.Since(start); d != 0 || calls.Load() != 2 {
+			t.Errorf("the revoke took %v after %d calls; want none, after 2", d, calls.Load())
+		}
+		well.Store(true)
+		r.src.Assign(0)
+		time.Sleep(10 * time.Second)
+		if n, c := len(r.sink.Values()), r.src.Committed(0); n != 4 || c != 4 || calls.Load() != 6 {
+			t.Errorf("%d written, %d committed, %d calls; want 4, 4 and 6", n, c, calls.Load())
+		}
+		time.Sleep(2 * time.Hour) // beyond what was left of the pauses
+		if calls.Load() != 6 {
+			t.Errorf("%d calls: the old tenure went on", calls.Load())
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestTransformThatIgnoresTheEndWritesNothing: it returns when Run has long
+// closed everything.
+func TestTransformThatIgnoresTheEndWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var returned atomic.Bool
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			time.Sleep(time.Hour)
+			returned.Store(true)
+			return s, nil
+		})
+		r.stage.DrainTimeout = time.Minute
+		r.push("a:1")
+		stop := r.start(t)
+		time.Sleep(time.Second)
+		if err := stop(); err == nil || returned.Load() {
+			t.Fatalf("error %v; the transform has returned: %v", err, returned.Load())
+		}
+		time.Sleep(2 * time.Hour)
+		if n := len(r.sink.Values()); n != 0 || !returned.Load() {
+			t.Errorf("%d written into a sink that is closed; the transform has returned: %v", n, returned.Load())
+		}
+	})
+}
+
+// TestCommitIsTriedAgain: by the next one, or at the end by the same one,
+// under a context that the end of the user's does not reach.
+func TestCommitIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(same)
+		r.stage.CommitInterval = time.Second
+		spy := r.spyOnReader()
+		var ended atomic.Bool
+		spy.commit = func(ctx context.Context, n int64) error {
+			ended.Store(ended.Load() || ctx.Err() != nil)
+			if n%2 == 1 {
+				return errors.New("no coordinator")
+			}
+			return nil
+		}
+		stop := r.start(t)
+		r.push("a:1")
+		time.Sleep(10 * time.Second)
+		if n, c := spy.commits.Load(), r.src.Committed(0); n != 2 || c != 1 {
+			t.Errorf("committed %d in %d commits; want 1 in 2", c, n)
+		}
+		r.push("a:2")
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n, c := spy.commits.Load(), r.src.Committed(0); n != 4 || c != 2 || ended.Load() {
+			t.Errorf("committed %d in %d commits; want 2 in 4; under a context that had ended: %v", c, n, ended.Load())
+		}
+	})
+}
+
+// TestCommitThatHangsIsGivenUp, and the next one does its work.
+func TestCommitThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(same)
+		r.stage.DrainTimeout = 10 * time.Second
+		spy := r.spyOnReader()
+		spy.commit = func(ctx context.Context, n int64) error {
+			if n > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		r.push("a:1")
+		stop := r.start(t)
+		time.Sleep(time.Minute)
+		if n, c := spy.commits.Load(), r.src.Committed(0); n != 2 || c != 1 {
+			t.Errorf("committed %d in %d commits; want 1 in 2", c, n)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,7 +125,9 @@ func TestPoisonDoesNotFailItsBatch(t *testing.T) {
 
 func TestRefusedForGoodBecomesADeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
 		r := newRig(same).withDeadLetters()
+		r.stage.Retry.Backoff = time.Minute
 		r.sink.Latency = time.Millisecond
 		r.sink.Refuse = func(rec stage.Record[string], _ int) error {
 			if rec.Value == "a:2" {
@@ -140,6 +143,9 @@ func TestRefusedForGoodBecomesADeadLetter(t *testing.T) {
 		}
 		if dead := r.dead.Values(); len(dead) != 1 || dead[0].Step != stage.StepWrite {
 			t.Errorf("dead letters %+v", dead)
+		}
+		if d := time.Since(start); d >= time.Minute {
+			t.Errorf("took %v: there is nothing to wait for", d)
 		}
 		if c := r.src.Committed(0); c != 3 {
 			t.Errorf("committed %d, want 3", c)
@@ -180,6 +186,97 @@ func TestUnwritableStopsTheStage(t *testing.T) {
 		}
 		if n := len(r.dead.Values()); n != 0 {
 			t.Errorf("%d dead letters: the records are not at fault", n)
+		}
+	})
+}
+
+// TestRetryTotal: records that may be tried for ever are given up all the same
+// when that has taken too long since the first failure.
+func TestRetryTotal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		r := newRig(func(context.Context, string) (string, error) {
+			time.Sleep(time.Second)
+			return "", errors.New("not now") // at 1, 12, 23 and 34 s
+		}).withDeadLetters()
+		r.stage.Retry = every(10 * time.Second)
+		r.stage.Retry.Total = 30 * time.Second
+		r.push("a:1")
+		r.runToEnd(t)
+		if dead, d := r.dead.Values(), time.Since(start); len(dead) != 1 || dead[0].Attempts != 4 || d != 34*time.Second {
+			t.Errorf("dead letters %+v after %v; want one of 4 attempts after 34s", dead, d)
+		}
+	})
+}
+
+// TestFirstErrorWins: what still fails while the stage ends is not the reason.
+func TestFirstErrorWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var failed atomic.Int64
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			defer failed.Add(1)
+			if time.Sleep(time.Second); s == "b:1" {
+				return "", stage.Permanent(errors.New("the first"))
+			}
+			time.Sleep(time.Second)
+			return "", stage.Permanent(errors.New("a later one"))
+		})
+		r.push("a:1", "b:1", "c:1")
+		err := stage.Run(t.Context(), &r.stage)
+		if bad, ok := errors.AsType[*stage.RecordError](err); !ok || bad.Offset != 1 || strings.Contains(err.Error(), "later") {
+			t.Errorf("error %v, want the first one's", err)
+		}
+		if failed.Load() != 3 {
+			t.Errorf("%d records failed, want 3", failed.Load())
+		}
+	})
+}
+
+// TestPoisonInManyLanesStopsAtOnce: each of them is tried once at the most.
+func TestPoisonInManyLanesStopsAtOnce(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			var calls atomic.Int64
+			r := newRig(func(context.Context, string) (string, error) {
+				if calls.Add(1) > 1000 {
+					panic("a hot loop")
+				}
+				return "", stage.Permanent(errors.New("bad record"))
+			})
+			const lanes = 50
+			for p := range int32(lanes) {
+				r.src.Push(p, []byte("k"), "v")
+			}
+			err := stage.Run(t.Context(), &r.stage)
+			if _, ok := errors.AsType[*stage.RecordError](err); !ok || calls.Load() > lanes || time.Since(start) != 0 {
+				t.Fatalf("error %v after %v and %d calls for %d records", err, time.Since(start), calls.Load(), lanes)
+			}
+		})
+	}
+}
+
+// TestFailureInALostLaneIsNobodysBusiness: whoever has the lane now decides
+// what becomes of the record.
+func TestFailureInALostLaneIsNobodysBusiness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := newRig(func(context.Context, string) (string, error) {
+			calls.Add(1)
+			time.Sleep(time.Minute)
+			return "", stage.Permanent(errors.New("late"))
+		})
+		r.stage.DrainTimeout = time.Second
+		r.push("a:1")
+		stop := r.start(t)
+		time.Sleep(100 * time.Millisecond)
+		r.src.Revoke(0)
+		time.Sleep(time.Hour)
+		if calls.Load() != 1 {
+			t.Fatalf("%d calls", calls.Load())
+		}
+		if err := stop(); err != nil {
+			t.Errorf("stopped by a lost lane: %v", err)
 		}
 	})
 }
