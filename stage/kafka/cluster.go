@@ -44,6 +44,9 @@ func (c *Cluster) ConsumerConfig(start int64) (*sarama.Config, error) {
 	cfg.Consumer.MaxWaitTime = 250 * time.Millisecond
 	c.configure(cfg)
 
+	// A join waits for the slowest member; sarama reads its answer with the
+	// time-out of every other one, and gives up all partitions when it is over.
+	cfg.Net.ReadTimeout = max(cfg.Net.ReadTimeout, cfg.Consumer.Group.Rebalance.Timeout+5*time.Second)
 	// What a stage does itself, whatever the user set.
 	cfg.Consumer.Offsets.AutoCommit.Enable = false
 	cfg.Consumer.Return.Errors = true

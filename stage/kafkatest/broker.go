@@ -20,6 +20,9 @@ type Broker struct {
 type Options struct {
 	// Port to listen on. Zero means a free one.
 	Port int
+	// Nodes is how many brokers the cluster has. Zero means one, and more
+	// than one need Port to be zero.
+	Nodes int
 	// Dir, if set, keeps the topics there, so that the next broker on the
 	// same folder has them.
 	Dir string
@@ -30,7 +33,10 @@ type Options struct {
 // New starts a broker. The caller closes it.
 func New(o Options) (*Broker, error) {
 	// A group of one is complete at once: no waiting for other members.
-	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"})}
+	opts := []kfake.Opt{kfake.NumBrokers(max(1, o.Nodes)), kfake.BrokerConfigs(map[string]string{
+		"group.initial.rebalance.delay.ms": "0",
+		"group.min.session.timeout.ms":     "500", // so that tests need not wait for members that died
+	})}
 	if o.Port != 0 {
 		opts = append(opts, kfake.Ports(o.Port))
 	}
@@ -46,6 +52,10 @@ func New(o Options) (*Broker, error) {
 	}
 	return &Broker{fake: fake}, nil
 }
+
+// Fake is the cluster underneath: its faults, its controls, and how it moves
+// leaders and coordinators.
+func (b *Broker) Fake() *kfake.Cluster { return b.fake }
 
 // Close stops the broker and cuts its connections.
 func (b *Broker) Close() { b.fake.Close() }

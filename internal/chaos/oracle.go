@@ -1,0 +1,106 @@
+// Package chaos runs stages while things break, and judges what came out.
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace-go/millrace/internal/witness"
+)
+
+// Feed writes records to a topic for a stage to pass on: key k, value k:n with
+// n counting up for each key. It returns when all are acknowledged.
+type Feed struct {
+	Brokers []string
+	Topic   string
+	Keys    int
+
+	client *kgo.Client
+	sent   int
+}
+
+// Send writes n more records.
+func (f *Feed) Send(ctx context.Context, n int) error {
+	if f.client == nil {
+		client, err := kgo.NewClient(kgo.SeedBrokers(f.Brokers...), kgo.DefaultProduceTopic(f.Topic))
+		if err != nil {
+			return fmt.Errorf("chaos: %w", err)
+		}
+		f.client = client
+	}
+	recs := make([]*kgo.Record, n)
+	for i := range recs {
+		key := f.sent % f.Keys
+		recs[i] = &kgo.Record{Key: strconv.AppendInt(nil, int64(key), 10), Value: fmt.Appendf(nil, "%d:%d", key, f.sent/f.Keys)}
+		f.sent++
+	}
+	if err := f.client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
+		return fmt.Errorf("chaos: feed %s: %w", f.Topic, err)
+	}
+	return nil
+}
+
+// Sent is how many records were acknowledged.
+func (f *Feed) Sent() int { return f.sent }
+
+// Close ends the feed.
+func (f *Feed) Close() {
+	if f.client != nil {
+		f.client.Close()
+	}
+}
+
+// Verdict is what became of the records of a Feed.
+type Verdict struct {
+	Sent       int
+	Lost       int // never came out
+	Duplicated int // appearances after the first
+	Reordered  int // first appearances behind a later one of their key
+	Foreign    int // never went in
+}
+
+// Judge compares what a topic holds for a read_committed reader with what was
+// fed, over all the topics of out.
+func Judge(ctx context.Context, f *Feed, out ...string) (Verdict, error) {
+	v := Verdict{Sent: f.sent}
+	seen := make(map[string]bool)
+	latest := make(map[string]int)
+	for _, topic := range out {
+		recs, err := witness.Read(ctx, f.Brokers, topic)
+		if err != nil {
+			return v, err
+		}
+		for _, r := range recs {
+			value := string(r.Value)
+			key, number, _ := strings.Cut(value, ":")
+			k, kerr := strconv.Atoi(key)
+			n, nerr := strconv.Atoi(number)
+			if kerr != nil || nerr != nil || n*f.Keys+k >= f.sent || string(r.Key) != key {
+				v.Foreign++
+				continue
+			}
+			if seen[value] {
+				v.Duplicated++
+				continue
+			}
+			seen[value] = true
+			if last, ok := latest[key]; ok && n < last {
+				v.Reordered++
+			}
+			latest[key] = max(latest[key], n)
+		}
+	}
+	v.Lost = v.Sent - len(seen)
+	return v, nil
+}
+
+// Line is how a scenario reports.
+func (v Verdict) Line(scenario string, faults int, took time.Duration) string {
+	return fmt.Sprintf("scenario=%s sent=%d lost=%d duplicated=%d reordered=%d faults=%d seconds=%.1f",
+		scenario, v.Sent, v.Lost, v.Duplicated, v.Reordered, faults, took.Seconds())
+}
