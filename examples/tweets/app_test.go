@@ -248,8 +248,7 @@ func TestNoBroker(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
-	b := start(t, nil, "broker", "-port", "0")
-	address := b.says(t, `-brokers (\S+);`)
+	address := startBroker(t)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -263,8 +262,7 @@ func TestPortInUse(t *testing.T) {
 // A question that is not answered is told, and counted in the exit code.
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	b := start(t, nil, "broker", "-port", "0")
-	address := b.says(t, `-brokers (\S+);`)
+	address := startBroker(t)
 	code, out, messages := runApp(t, "one\ntwo\n", "ask", "-brokers", address, "-timeout", "100ms", "-parallel", "2")
 	if code != 1 || len(out) > 0 {
 		t.Errorf("exit code %d, output %q", code, out)

@@ -96,6 +96,9 @@ func start(t *testing.T, in io.Reader, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		_ = out.Close()
+		if strings.Contains(p.messages(), "DATA RACE") { // the killed have no exit code to tell
+			t.Errorf("tweets %s: a data race", p.name)
+		}
 		if t.Failed() {
 			t.Logf("tweets %s: %v, its standard error:\n%s", p.name, p.err, p.messages())
 		}
@@ -169,6 +172,22 @@ func (p *process) says(t *testing.T, pattern string) string {
 			t.Fatalf("tweets %s has not said %q after %v", p.name, pattern, patience)
 		}
 	}
+}
+
+// await waits until something has come true.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s after %v", what, patience)
+		}
+	}
+}
+
+// startBroker starts the broker command, and returns what to give as -brokers.
+func startBroker(t *testing.T) (address string) {
+	t.Helper()
+	return start(t, nil, "broker", "-port", "0").says(t, `-brokers (\S+);`)
 }
 
 // runApp runs the app to its end.
