@@ -207,6 +207,9 @@ func TestOrderWhileKeysComeAndGo(t *testing.T) {
 					key = []byte{} // empty is a key, too
 				}
 				r.src.Push(0, key, fmt.Sprintf("%s:%d", key, i))
+				if i%3 == 0 { // none is not the empty one
+					r.src.Push(0, nil, fmt.Sprintf("none%d:0", i))
+				}
 			}
 			r.src.End()
 		}()
@@ -214,8 +217,8 @@ func TestOrderWhileKeysComeAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		written := r.sink.Values()
-		if len(written) != records || failures.Load() == 0 {
-			t.Fatalf("%d written of %d, %d failures", len(written), records, failures.Load())
+		if len(written) != records+records/3 || failures.Load() == 0 {
+			t.Fatalf("%d written of %d, %d failures", len(written), records+records/3, failures.Load())
 		}
 		last := make(map[string]int)
 		for _, v := range written {
