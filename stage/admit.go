@@ -244,7 +244,7 @@ func (e *engine) dropWaiting(t *tenure) {
 		s.waiting = nil
 		if e.err != nil && s.mode == writeAgain {
 			e.drop(s.writing)
-			s.writing, s.mode = nil, writeThrough
+			s.writing, s.mode = nil, writeNever
 		}
 	}
 	e.cut(t)

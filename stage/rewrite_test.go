@@ -73,6 +73,23 @@ func TestWriteIsTriedAgainAfterABackoff(t *testing.T) {
 	})
 }
 
+// TestRetryTotalOfWrites counts from the first write that failed, and is looked
+// at before the next one.
+func TestRetryTotalOfWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(same)
+		r.stage.Retry = every(10 * time.Second)
+		r.stage.Retry.Total = 25 * time.Second
+		f := refuse(&r.sink, map[string]int{"a:1": always})
+		time.Sleep(time.Hour)
+		r.push("a:1")
+		err := stage.Run(t.Context(), &r.stage)
+		if bad, ok := errors.AsType[*stage.RecordError](err); !ok || bad.Step != stage.StepWrite || bad.Attempts != 3 || len(f.times("a:1")) != 3 {
+			t.Errorf("error %v after writes at %v; want one after 3", err, f.times("a:1"))
+		}
+	})
+}
+
 // TestManyRefusedForGoodCostTheOthersLittle: in one order, 100 records that
 // become dead letters do not have the 100 behind them written 100 times.
 func TestManyRefusedForGoodCostTheOthersLittle(t *testing.T) {
@@ -258,6 +275,50 @@ func TestFailureWhileOutputsAreWrittenAgain(t *testing.T) {
 				}
 				if c := r.src.Committed(0); (c == 1) != (rounds == 2) {
 					t.Errorf("committed %d", c)
+				}
+			})
+		})
+	}
+}
+
+// TestNothingFollowsAWriteThatWasDropped: a later record of its key is in a
+// transform when the stage fails. Were that written, it would count as done,
+// and the next run would write the first one behind it.
+func TestNothingFollowsAWriteThatWasDropped(t *testing.T) {
+	for name, c := range map[string]struct {
+		retry  stage.Retry
+		poison string
+	}{
+		"its write fails the stage":  {stage.Retry{Attempts: 1, Backoff: time.Second}, "b:fine"},
+		"another record does it":     {every(time.Hour), "b:poison"},
+		"its write was to be in 3 s": {every(3 * time.Second), "b:poison"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				poison := poisonAfter(2 * time.Second)
+				r := newRig(func(ctx context.Context, s string) (string, error) {
+					if s == "a:2" {
+						time.Sleep(5 * time.Second)
+					}
+					return poison(ctx, s)
+				})
+				r.stage.Retry = c.retry
+				f := refuse(&r.sink, map[string]int{"a:1": 1})
+				r.push("a:1", "a:2", c.poison)
+				start := time.Now()
+				err := stage.Run(t.Context(), &r.stage)
+				if _, ok := errors.AsType[*stage.RecordError](err); !ok || strings.Contains(err.Error(), "not finished") || time.Since(start) != 5*time.Second {
+					t.Fatalf("error %v after %v", err, time.Since(start))
+				}
+				if n := len(f.times("a:1")); n != 1 {
+					t.Fatalf("the first record was written %d times; want it dropped after the first", n)
+				}
+				r.stage.Transform = stage.Map(same)
+				r.runToEnd(t)
+				got := r.sink.Values()
+				got = slices.DeleteFunc(got, func(v string) bool { return !strings.HasPrefix(v, "a:") })
+				if n := len(got); n < 2 || got[n-2] != "a:1" || got[n-1] != "a:2" {
+					t.Errorf("written %q, want a:2 last", got)
 				}
 			})
 		})

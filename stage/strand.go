@@ -47,6 +47,7 @@ const (
 	writeThrough writeMode = iota // as they come
 	writeFailed                   // a write failed: hold new ones, wait for what was sent
 	writeAgain                    // a worker is sending everything from the failed one on again
+	writeNever                    // outputs were dropped: what is behind them must not be written in this tenure
 )
 
 // task is one record on its way through the stage.

@@ -215,7 +215,7 @@ func (e *engine) failRecord(k *task, step Step, attempts int, reason error) {
 // keep enters a share into its strand and returns what is to be sent.
 func (e *engine) keep(h share) (send []*task) {
 	s, t := h.strand, h.strand.tenure
-	if t.lost {
+	if t.lost || s.mode == writeNever {
 		e.drop(h.tasks) // nobody waits for these any more
 		return nil
 	}

@@ -57,7 +57,7 @@ func (e *engine) progress(s *strand) {
 	if s.mode == writeFailed && s.unacked == 0 {
 		if e.err != nil || s.tenure.lost {
 			e.drop(s.writing)
-			s.writing, s.mode = nil, writeThrough
+			s.writing, s.mode = nil, writeNever
 		} else {
 			e.rewriteLater(s)
 		}
