@@ -27,6 +27,7 @@ func TestRetryPause(t *testing.T) {
 		{Retry{Jitter: NoJitter}.withDefaults(), 1, err, 100 * time.Millisecond},
 		{Retry{Jitter: NoJitter}.withDefaults(), 20, err, 10 * time.Second},
 		{Retry{Jitter: NoJitter, Backoff: time.Minute}.withDefaults(), 9, err, time.Minute},
+		{Retry{Jitter: NoJitter, Backoff: 1<<32 + 1}.withDefaults(), 33, err, 10 * time.Second},           // the shift would leave 4 s
 		{Retry{Jitter: NoJitter, MaxBackoff: 1 << 62, Backoff: 1 << 40}.withDefaults(), 25, err, 1 << 62}, // the shift overflows
 	} {
 		if got := c.retry.pause(c.failures, c.err); got != c.want {
