@@ -89,3 +89,16 @@ func TestValidateReportsAllAtOnce(t *testing.T) {
 		t.Error("Run of nothing: no error")
 	}
 }
+
+// TestBytesDecodeCopies: what a transform does to its bytes must not reach a
+// retry or a dead letter.
+func TestBytesDecodeCopies(t *testing.T) {
+	raw := []byte("hello")
+	v, err := stage.Bytes().Decode(raw)
+	if err != nil || string(v) != "hello" {
+		t.Fatalf("decoded %q, error %v", v, err)
+	}
+	if slices.Reverse(v); string(raw) != "hello" {
+		t.Errorf("the record's bytes are now %q", raw)
+	}
+}
