@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,6 +184,14 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 		feeding.Wait()
 	}
 	v := r.settle(ctx)
+	if v.Lost > 0 && os.Getenv("CHAOS_LOG") != "" {
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		g := r.broker.Fake().GroupInfo("group")
+		fmt.Printf("GROUP %+v\n", g)
+		for _, m := range g.Members {
+			fmt.Printf("MEMBER %+v\n", m)
+		}
+	}
 	for _, m := range append([]*member(nil), r.members...) {
 		r.leave(m)
 	}
