@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"github.com/millrace-go/millrace/embed"
 	"github.com/millrace-go/millrace/examples/tweets/internal/flow"
 	"github.com/millrace-go/millrace/stage/kafka"
@@ -119,7 +121,8 @@ func (o *options) cluster() (*kafka.Cluster, error) {
 	if o.brokers == "" {
 		return nil, errors.New("which Kafka? give -brokers host:port, for instance that of `tweets broker`")
 	}
-	c := &kafka.Cluster{}
+	// Somebody waits at the prompt: a part that died is to be missed soon.
+	c := &kafka.Cluster{Config: func(c *sarama.Config) { c.Consumer.Group.Session.Timeout = 6 * time.Second }}
 	for b := range strings.SplitSeq(o.brokers, ",") {
 		c.Brokers = append(c.Brokers, strings.TrimSpace(b))
 	}

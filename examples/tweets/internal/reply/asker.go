@@ -54,13 +54,31 @@ func Dial(ctx context.Context, c *kafka.Cluster, t flow.Topics) (*Asker, error) 
 		return nil, err
 	}
 	a := &Asker{topics: t, client: client, waiting: make(map[string]chan<- result)}
-	if err := a.open(c); err != nil {
+	if err := a.open(ctx, c); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }
 
-func (a *Asker) open(c *kafka.Cluster) (err error) {
+// claim starts to read a partition from its end. The leader of one that was
+// just created may not know it yet.
+func (a *Asker) claim(ctx context.Context, topic string, partition int32) (sarama.PartitionConsumer, error) {
+	for try := 0; ; try++ {
+		claim, err := a.consumer.ConsumePartition(topic, partition, sarama.OffsetNewest)
+		young := errors.Is(err, sarama.ErrNotLeaderForPartition) || errors.Is(err, sarama.ErrLeaderNotAvailable) || errors.Is(err, sarama.ErrUnknownTopicOrPartition)
+		if !young || try == 50 {
+			return claim, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+			_ = a.client.RefreshMetadata(topic) // what is wrong, the next try says
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (a *Asker) open(ctx context.Context, c *kafka.Cluster) (err error) {
 	cfg, err := c.ProducerConfig()
 	if err != nil {
 		return err
@@ -77,7 +95,7 @@ func (a *Asker) open(c *kafka.Cluster) (err error) {
 			return fmt.Errorf("topic %q: %w", topic, err)
 		}
 		for _, p := range partitions {
-			claim, err := a.consumer.ConsumePartition(topic, p, sarama.OffsetNewest)
+			claim, err := a.claim(ctx, topic, p)
 			if err != nil {
 				return fmt.Errorf("topic %q: %w", topic, err)
 			}
