@@ -28,7 +28,7 @@ const inFlight = 3 * 1024
 func TestKilledMembers(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
 		v := r.scenario("kill members", 8, 1000, func(int) {
-			time.Sleep(150 * time.Millisecond)
+			r.stable()
 			m := r.any()
 			r.kill(m)
 			time.Sleep(300 * time.Millisecond)

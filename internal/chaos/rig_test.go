@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,6 +131,17 @@ func (r *rig) start(slot int) *member {
 	return m
 }
 
+// stable waits until the group has all its members. kfake never expires one
+// that dies while it joins, and the group then waits for it for ever; a real
+// broker's group does not.
+func (r *rig) stable() {
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	if _, err := r.broker.Fake().WaitGroupStable(ctx, "group", len(r.members)); err != nil {
+		r.t.Fatalf("the group does not get stable: %v", err)
+	}
+}
+
 // kill ends a member as kill -9 does: the brokers hear nothing of it.
 func (r *rig) kill(m *member) {
 	m.dead.Store(true)
@@ -169,7 +179,7 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 	for i := range 3 {
 		r.start(i)
 	}
-	r.broker.Fake().WaitGroupStable(ctx, "group", 3)
+	r.stable()
 	for round := range rounds {
 		var feeding sync.WaitGroup
 		feeding.Go(func() {
@@ -183,22 +193,14 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 		disturb(round)
 		feeding.Wait()
 	}
-	v := r.settle(ctx)
-	if v.Lost > 0 && os.Getenv("CHAOS_LOG") != "" {
-		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
-		g := r.broker.Fake().GroupInfo("group")
-		fmt.Printf("GROUP %+v\n", g)
-		for _, m := range g.Members {
-			fmt.Printf("MEMBER %+v\n", m)
-		}
-	}
-	for _, m := range append([]*member(nil), r.members...) {
-		r.leave(m)
-	}
+	r.settle(ctx)
 	select {
 	case err := <-r.failed:
 		r.t.Errorf("a member stopped by itself: %v", err)
 	default:
+	}
+	for _, m := range append([]*member(nil), r.members...) {
+		r.leave(m)
 	}
 	v, err := chaos.Judge(ctx, r.feed, "out")
 	if err != nil {
@@ -210,22 +212,20 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 
 // settle waits until all records came out, and gives up after half a minute
 // without a new one.
-func (r *rig) settle(ctx context.Context) chaos.Verdict {
-	var last chaos.Verdict
-	for quiet := time.Now(); time.Since(quiet) < 30*time.Second; time.Sleep(300 * time.Millisecond) {
+func (r *rig) settle(ctx context.Context) {
+	lost, quiet := -1, time.Now()
+	for ; time.Since(quiet) < 30*time.Second; time.Sleep(300 * time.Millisecond) {
 		v, err := chaos.Judge(ctx, r.feed, "out")
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		if v.Lost == 0 {
-			return v
+			return
 		}
-		if v.Lost != last.Lost {
-			quiet = time.Now()
+		if v.Lost != lost {
+			lost, quiet = v.Lost, time.Now()
 		}
-		last = v
 	}
-	return last
 }
 
 // judge holds the verdict against what the delivery promises. duplicates is
