@@ -232,8 +232,9 @@ func (t *transactor) discard() {
 	p, client := t.producer, t.client
 	t.producer, t.client = nil, nil
 	t.closing.Go(func() {
-		_ = p.Close(context.Background()) // what it has to say, nobody waits for any more
-		_ = client.Close()
+		p.async.AsyncClose()
+		p.heard.Wait()
+		_ = client.Close() // what it has to say, nobody waits for any more
 	})
 }
 

@@ -51,7 +51,8 @@ func FromEnd() Option { return func(o *options) { o.start = sarama.OffsetNewest 
 func FromTime(t time.Time) Option { return func(o *options) { o.since = t } }
 
 // UntilEnd reads to the end of each partition as it is when the source is
-// opened, and then ends: for a back-fill.
+// opened, and then ends: for a back-fill. The end is the high-water mark: if
+// a transaction is open there, the run waits until that has ended.
 func UntilEnd() Option { return func(o *options) { o.bounded = true } }
 
 type options struct {

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -27,7 +28,8 @@ func (l *Link) Dial(network, addr string) (net.Conn, error) {
 	if dead {
 		return nil, errCut
 	}
-	inner, err := net.DialTimeout(network, addr, 5*time.Second)
+	// A dialer for sarama gets no context.
+	inner, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), network, addr)
 	if err != nil {
 		return nil, err
 	}
