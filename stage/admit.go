@@ -21,7 +21,7 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 		return
 	}
 	for i := range b.Records {
-		for e.inFlight >= e.maxInFlight && !e.stopped && !t.revoked {
+		for e.full(&b.Records[i]) && !e.stopped && !t.revoked {
 			e.room.Wait()
 		}
 		if e.stopped || t.revoked {
@@ -45,6 +45,7 @@ func (e *engine) enter(t *tenure, r *Raw) {
 	}
 	k.strand = e.strandOf(t, k)
 	e.inFlight++
+	e.bytes += r.size()
 	t.inFlight++
 	if e.delivery == ExactlyOnce {
 		t.line.tasks = append(t.line.tasks, k)
@@ -55,6 +56,11 @@ func (e *engine) enter(t *tenure, r *Raw) {
 		return
 	}
 	e.wait(k.strand, k)
+}
+
+// full reports whether there is no room for r.
+func (e *engine) full(r *Raw) bool {
+	return e.inFlight >= e.maxInFlight || e.inFlight > 0 && e.bytes+r.size() > e.maxBytes
 }
 
 // fits reports whether a commit can still say what is done of t with r in it.
@@ -77,7 +83,7 @@ func (e *engine) park(t *tenure, recs []Raw) {
 func (e *engine) unpark() {
 	for t := range e.parked {
 		n := 0
-		for n < len(t.parked) && !e.stopped && e.inFlight < e.maxInFlight && e.fits(t, &t.parked[n]) {
+		for n < len(t.parked) && !e.stopped && !e.full(&t.parked[n]) && e.fits(t, &t.parked[n]) {
 			e.enter(t, &t.parked[n])
 			n++
 		}
@@ -257,7 +263,7 @@ func (e *engine) dropWaiting(t *tenure) {
 func (e *engine) drop(tasks []*task) {
 	for _, k := range tasks {
 		k.gone = true
-		e.leave(k.strand.tenure)
+		e.leave(k)
 	}
 }
 
@@ -267,13 +273,15 @@ func (e *engine) finish(k *task) {
 	if !t.lost {
 		t.tracker.Done(k.seq)
 	}
-	e.leave(t)
+	e.leave(k)
 	e.unpark()
 }
 
-// leave counts a task of t out.
-func (e *engine) leave(t *tenure) {
+// leave counts a task out.
+func (e *engine) leave(k *task) {
+	t := k.strand.tenure
 	e.inFlight--
+	e.bytes -= k.raw.size()
 	t.inFlight--
 	e.room.Signal()
 	if t.inFlight == 0 {

@@ -46,6 +46,7 @@ type engine struct {
 	since    time.Time            // when takeable rose from 0
 	again    []*strand            // their outputs are to be written again
 	inFlight int                  // admitted and not finished
+	bytes    int                  // of those, in memory
 	timers   map[*time.Timer]struct{}
 	stopped  bool  // nothing more is admitted
 	closed   bool  // workers go home

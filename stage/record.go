@@ -34,6 +34,15 @@ func (r *Raw) Header(key string) ([]byte, bool) {
 	return nil, false
 }
 
+// size is what a record takes in memory, nearly.
+func (r *Raw) size() int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
 // Record is a value with all that surrounds it, for a [Transform] that needs
 // more than the value. A source gives Records when asked by
 // source.WithRecord, a sink takes them by sink.FromRecord.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/millrace-go/millrace/stage"
 )
 
 func TestMaxInFlight(t *testing.T) {
@@ -27,6 +29,31 @@ func TestMaxInFlight(t *testing.T) {
 		r.runToEnd(t)
 		if most.Load() != 5 {
 			t.Errorf("%d at once, want 5", most.Load())
+		}
+	})
+}
+
+// TestMaxInFlightBytes: large records fill the stage before their number does,
+// and one that is larger than all the room still gets through.
+func TestMaxInFlightBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return s, nil
+		})
+		r.stage.Workers, r.stage.MaxInFlightBytes = 100, 10_000
+		for i := range 20 {
+			r.src.PushRecord(stage.Record[string]{Value: "v", Raw: stage.Raw{Value: make([]byte, 3000), Offset: int64(i)}})
+		}
+		r.src.PushRecord(stage.Record[string]{Value: "huge", Raw: stage.Raw{Value: make([]byte, 50_000)}})
+		r.runToEnd(t)
+		if n := len(r.sink.Values()); most.Load() != 3 || n != 21 {
+			t.Errorf("%d at once, %d written; want 3 and 21", most.Load(), n)
 		}
 	})
 }

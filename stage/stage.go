@@ -68,6 +68,10 @@ type Stage[In, Out any] struct {
 	// stage stops reading. Zero means 1024, or twice what all workers can take
 	// at once, whichever is more.
 	MaxInFlight int
+	// MaxInFlightBytes bounds them by the size of their keys, values and
+	// headers, as they were read. One record is always let in. Zero means
+	// 64 MiB.
+	MaxInFlightBytes int
 	// CommitInterval is how often progress is committed. Zero means 1 s; it
 	// bounds what is done again after a crash. For [ExactlyOnce] it is how
 	// long a transaction stays open, and so how late results become visible;
@@ -148,6 +152,7 @@ type settings struct {
 	order          Order
 	retry          Retry
 	maxInFlight    int
+	maxBytes       int
 	commitInterval time.Duration
 	drainTimeout   time.Duration
 	log            *slog.Logger
@@ -163,6 +168,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 		batchWait:      s.BatchWait,
 		order:          s.Order,
 		retry:          s.Retry.withDefaults(),
+		maxBytes:       cmp.Or(s.MaxInFlightBytes, 64<<20),
 		commitInterval: cmp.Or(s.CommitInterval, s.Delivery.commitInterval()),
 		drainTimeout:   cmp.Or(s.DrainTimeout, 30*time.Second),
 		log:            cmp.Or(s.Logger, slog.Default()),
@@ -197,6 +203,7 @@ func (s *Stage[In, Out]) validate() error {
 	}
 	wrong(s.MaxInFlight < 0, "MaxInFlight: negative")
 	wrong(s.MaxInFlight > 0 && s.MaxInFlight < max(1, s.BatchSize), "MaxInFlight: below BatchSize, so no batch could fill")
+	wrong(s.MaxInFlightBytes < 0, "MaxInFlightBytes: negative")
 	wrong(s.CommitInterval < 0, "CommitInterval: negative")
 	wrong(s.DrainTimeout < 0, "DrainTimeout: negative")
 	if err := s.Retry.validate(); err != nil {

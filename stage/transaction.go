@@ -54,7 +54,7 @@ func (e *engine) cut(t *tenure) {
 	}
 	for _, k := range l.tasks[first:] {
 		if k.made && !k.gone {
-			e.leave(t)
+			e.leave(k)
 		}
 		k.gone = true // a worker that still has it drops it
 	}

@@ -12,7 +12,8 @@ import (
 // out[i] is made from in[i], so a nil error comes with len(out) == len(in).
 // When only some records failed, out still has len(in) entries and the error
 // is a [*BatchError]; out[i] counts where its error is nil. Any other error
-// fails the whole batch, and the stage then tries its records one by one.
+// fails the whole batch, and the stage then tries its halves, down to the record
+// that is to blame.
 //
 // A stage calls Transform from several goroutines at once (see
 // [Stage.Workers]), so it must be safe for concurrent use. It must not keep

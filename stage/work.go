@@ -222,7 +222,7 @@ func (e *engine) keep(h share) (send []*task) {
 	for _, k := range h.tasks[:h.n] {
 		switch {
 		case k.gone:
-			e.leave(t)
+			e.leave(k)
 			continue
 		case e.delivery == ExactlyOnce:
 			e.made(k)
