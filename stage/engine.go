@@ -48,9 +48,10 @@ type engine struct {
 	inFlight int                  // admitted and not finished
 	bytes    int                  // of those, in memory
 	timers   map[*time.Timer]struct{}
-	stopped  bool  // nothing more is admitted
-	closed   bool  // workers go home
-	err      error // what stopped the stage
+	buried   []time.Time // the last dead letters, as many as DeadLetterLimit allows
+	stopped  bool        // nothing more is admitted
+	closed   bool        // workers go home
+	err      error       // what stopped the stage
 }
 
 func newEngine(c settings) *engine {

@@ -280,3 +280,32 @@ func TestFailureInALostLaneIsNobodysBusiness(t *testing.T) {
 		}
 	})
 }
+
+// TestDeadLetterLimit: a dead letter an hour is a nuisance, three in a minute
+// are an outage of the transform.
+func TestDeadLetterLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(func(context.Context, string) (string, error) {
+			return "", stage.Permanent(errors.New("broken"))
+		}).withDeadLetters()
+		r.stage.DeadLetterLimit = stage.DeadLetterLimit{Count: 3, Within: time.Minute}
+		done := make(chan error, 1)
+		go func() { done <- stage.Run(t.Context(), &r.stage) }()
+		for range 5 {
+			r.push("a:1")
+			time.Sleep(time.Hour)
+		}
+		if n := len(r.dead.Values()); n != 5 {
+			t.Fatalf("%d dead letters, want all 5", n)
+		}
+		r.push("a:1", "a:2", "a:3", "a:4")
+		err := <-done
+		bad, ok := errors.AsType[*stage.RecordError](err)
+		if !ok || bad.Offset != 7 || !strings.Contains(err.Error(), "3 dead letters within 1m0s") || !strings.Contains(err.Error(), "broken") {
+			t.Errorf("error %v; want one that names the third record and the limit", err)
+		}
+		if n, c := len(r.dead.Values()), r.src.Committed(0); n != 7 || c != 7 {
+			t.Errorf("%d dead letters, committed %d; want 7 and 7: the third is not done", n, c)
+		}
+	})
+}

@@ -78,6 +78,13 @@ type DeadLetter struct {
 	Time     time.Time
 }
 
+// DeadLetterLimit is how many dead letters a stage may write: Count of them
+// within Within stop it.
+type DeadLetterLimit struct {
+	Count  int
+	Within time.Duration
+}
+
 // Step names the part of a stage's work that failed.
 type Step string
 

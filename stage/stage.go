@@ -36,6 +36,9 @@ type Stage[In, Out any] struct {
 	// written. Without it (no Targets), such a record stops the stage with a
 	// [*RecordError].
 	DeadLetters Sink[DeadLetter]
+	// DeadLetterLimit stops the stage when there are too many of them: then
+	// it is not the records that are wrong. The zero value is no limit.
+	DeadLetterLimit DeadLetterLimit
 
 	// Workers is how many calls of Transform run at once at the most. Zero
 	// means GOMAXPROCS; for a transform that waits on a network take more.
@@ -153,6 +156,7 @@ type settings struct {
 	retry          Retry
 	maxInFlight    int
 	maxBytes       int
+	deadLimit      DeadLetterLimit
 	commitInterval time.Duration
 	drainTimeout   time.Duration
 	log            *slog.Logger
@@ -169,6 +173,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 		order:          s.Order,
 		retry:          s.Retry.withDefaults(),
 		maxBytes:       cmp.Or(s.MaxInFlightBytes, 64<<20),
+		deadLimit:      s.DeadLetterLimit,
 		commitInterval: cmp.Or(s.CommitInterval, s.Delivery.commitInterval()),
 		drainTimeout:   cmp.Or(s.DrainTimeout, 30*time.Second),
 		log:            cmp.Or(s.Logger, slog.Default()),
@@ -194,6 +199,9 @@ func (s *Stage[In, Out]) validate() error {
 	wrong(s.Transform == nil, "Transform: missing")
 	wrong(len(s.Sink.Targets) == 0 || s.Sink.Encode == nil, "Sink: missing; take one of package sink")
 	wrong(len(s.DeadLetters.Targets) > 0 && s.DeadLetters.Encode == nil, "DeadLetters: has Targets but no Encode")
+	wrong(s.DeadLetterLimit.Count < 0 || s.DeadLetterLimit.Within < 0, "DeadLetterLimit: negative")
+	wrong((s.DeadLetterLimit.Count == 0) != (s.DeadLetterLimit.Within == 0), "DeadLetterLimit: needs both Count and Within")
+	wrong(s.DeadLetterLimit.Count > 0 && len(s.DeadLetters.Targets) == 0, "DeadLetterLimit: there are no DeadLetters to limit")
 	wrong(s.Workers < 0, "Workers: negative")
 	wrong(s.BatchSize < 0, "BatchSize: negative")
 	wrong(s.BatchWait < 0, "BatchWait: negative")

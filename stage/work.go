@@ -199,9 +199,27 @@ func (e *engine) buryTask(k *task, step Step, attempts int, reason error) bool {
 		e.failRecord(k, step, attempts, fmt.Errorf("%w; and its dead letter could not be encoded: %w", reason, err))
 		return false
 	}
+	if e.overLimit(time.Now()) {
+		e.failRecord(k, step, attempts, fmt.Errorf("%w; it is one of %d dead letters within %v, which is DeadLetterLimit: is it the stage that is wrong, not the records?", reason, e.deadLimit.Count, e.deadLimit.Within))
+		return false
+	}
 	e.warn("a record is a dead letter", k, "step", string(step), "attempts", attempts, "err", reason)
 	k.out, k.dead = out, true
 	return true
+}
+
+// overLimit counts a dead letter and reports whether it is one too many.
+func (e *engine) overLimit(now time.Time) bool {
+	if e.deadLimit.Count == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.buried = append(e.buried, now)
+	if len(e.buried) > e.deadLimit.Count {
+		e.buried = e.buried[1:]
+	}
+	return len(e.buried) == e.deadLimit.Count && now.Sub(e.buried[0]) < e.deadLimit.Within
 }
 
 // failRecord stops the stage because of one record.
