@@ -138,7 +138,7 @@ func (r *rig) stable() {
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	if _, err := r.broker.Fake().WaitGroupStable(ctx, "group", len(r.members)); err != nil {
-		r.t.Fatalf("the group does not get stable: %v", err)
+		r.t.Fatalf("the group does not get stable: %v: %+v", err, r.broker.Fake().GroupInfo("group"))
 	}
 }
 
@@ -178,8 +178,8 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 	begun := time.Now()
 	for i := range 3 {
 		r.start(i)
+		r.stable()
 	}
-	r.stable()
 	for round := range rounds {
 		var feeding sync.WaitGroup
 		feeding.Go(func() {
