@@ -47,6 +47,14 @@ test: setup ## every test of the three modules, with -race; says what it skipped
 	echo "skipped:"; grep -B1 -E '^ *--- SKIP' "$$log" || echo "  nothing"
 	grep -E '^ok' "$$log"
 
+SIZE := small
+
+.PHONY: test-kafka
+test-kafka: ## chaos on a real Kafka, installed by mvn: 1 broker; SIZE=full: 1 and 3, and writes docs/reliability.md
+	@export SIZE="$(SIZE)" CHAOS_REPORT="$(if $(filter full,$(SIZE)),$(CURDIR)/docs/reliability.md)"
+	go vet -tags realkafka ./internal/chaos
+	go test -tags realkafka -count=1 -timeout 60m -v -run TestRealKafka ./internal/chaos
+
 .PHONY: lint
 lint: ## gofmt, vet, golangci-lint, tidy
 	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "not gofmt-ed: $$out"; exit 1; fi

@@ -1,0 +1,89 @@
+//go:build realkafka && !race
+
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// createTopics creates topics with the cluster's own number of replicas, and
+// waits until each partition has a leader.
+func createTopics(ctx context.Context, client *kgo.Client, partitions int32, topics ...string) error {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	for _, name := range topics {
+		t := kmsg.NewCreateTopicsRequestTopic()
+		t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, -1
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return fmt.Errorf("create topics: %w", err)
+	}
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("create topic %s: %w", t.Topic, err)
+		}
+	}
+	for {
+		ok, err := replicated(ctx, client, 1)
+		if ok {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("new topics have no leader: %w", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// replicated reports whether each partition has a leader and so many replicas
+// in sync.
+func replicated(ctx context.Context, client *kgo.Client, replicas int) (bool, error) {
+	resp, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if p.ErrorCode != 0 || p.Leader < 0 || len(p.ISR) < replicas {
+				return false, fmt.Errorf("%s/%d: leader %d, in sync %v", *t.Topic, p.Partition, p.Leader, p.ISR)
+			}
+		}
+	}
+	return true, nil
+}
+
+// members are the client ids of a group's members, all of which have
+// partitions; none while the group rebalances.
+func members(ctx context.Context, client *kgo.Client, group string) (map[string]bool, error) {
+	req := kmsg.NewPtrDescribeGroupsRequest()
+	req.Groups = []string{group}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	g := resp.Groups[0]
+	if err := kerr.ErrorForCode(g.ErrorCode); err != nil {
+		return nil, err
+	}
+	if g.State != "Stable" {
+		return nil, fmt.Errorf("the group's state is %s", g.State)
+	}
+	ids := make(map[string]bool)
+	for _, m := range g.Members {
+		var a kmsg.ConsumerMemberAssignment
+		if err := a.ReadFrom(m.MemberAssignment); err != nil {
+			return nil, err
+		}
+		if len(a.Topics) > 0 {
+			ids[m.ClientID] = true
+		}
+	}
+	return ids, nil
+}

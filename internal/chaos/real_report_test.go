@@ -1,0 +1,93 @@
+//go:build realkafka && !race
+
+package chaos_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/kafkaserver"
+)
+
+// row is what became of one scenario.
+type row struct {
+	name    string
+	verdict chaos.Verdict
+	faults  int
+	took    time.Duration
+	seed    uint64
+	passed  bool
+}
+
+const reportHead = `# Reliability
+
+` + "`make test-kafka SIZE=full`" + ` has written this: the last full run against a real Kafka. Three worker processes in a
+group pass records on, ordered by key, while something breaks. A reader by another client, read_committed, judges:
+every record that was acknowledged must come out (lost), no more often than promised (duplicated), and in its key's
+order (reordered). Exactly once allows no duplicate; at least once, for each fault, what was in flight.
+
+- **workers-killed**: SIGKILL at any moment, another process takes the place.
+- **workers-stopped**: SIGINT in turn, as a rolling restart does. Nothing is done twice, at least once or not.
+- **zombies**: SIGSTOP until the group has given the partitions to others, then SIGCONT.
+- **broker-killed-for-...**: SIGKILL of the only broker; no worker is restarted.
+- **brokers-killed-in-turn**, **brokers-stopped-in-turn**: SIGKILL and SIGTERM of one of three; no worker is restarted.
+
+`
+
+// writeReport writes the table of a run.
+func writeReport(path string, rows []row) error {
+	var b bytes.Buffer
+	b.WriteString(reportHead)
+	fmt.Fprintf(&b, "%s, Kafka %s, sarama %s, %s, %s/%s, %s\n\n", time.Now().UTC().Format(time.DateOnly), kafkaserver.Version,
+		moduleVersion("github.com/IBM/sarama"), runtime.Version(), runtime.GOOS, runtime.GOARCH, machine())
+	b.WriteString("| scenario | sent | lost | duplicated | reordered | faults | seconds | seed | |\n")
+	b.WriteString("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n")
+	sent := 0
+	for _, r := range rows {
+		v, outcome := r.verdict, "pass"
+		if !r.passed {
+			outcome = "**FAIL**"
+		}
+		sent += v.Sent
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %.1f | %d | %s |\n",
+			r.name, v.Sent, v.Lost, v.Duplicated, v.Reordered, r.faults, r.took.Seconds(), r.seed, outcome)
+	}
+	fmt.Fprintf(&b, "\n%d records in all.\n", sent)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// machine names the processor and how many of it there are.
+func machine() string {
+	model := "unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo") // where there is none, there is no model
+	for line := range strings.Lines(string(info)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	return fmt.Sprintf("%d x %s", runtime.NumCPU(), model)
+}
+
+func moduleVersion(path string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, m := range info.Deps {
+		if m.Path == path {
+			return m.Version
+		}
+	}
+	return "of unknown version"
+}

@@ -1,0 +1,236 @@
+//go:build realkafka && !race
+
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/kafkaserver"
+)
+
+// realRig is a real Kafka, a topic that is fed, and processes of a group that
+// pass its records on.
+type realRig struct {
+	t           *testing.T
+	cluster     *kafkaserver.Cluster
+	nodes       int
+	client      *kgo.Client
+	exactlyOnce bool
+	in, out     string
+	feed        *chaos.Feed
+	seed        uint64
+	rng         *rand.Rand
+	dir         string
+	workers     []*worker
+	started     int
+	faults      int
+}
+
+// group is how many workers a group has.
+const group = 3
+
+func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, nodes int, topic string, exactlyOnce bool) *realRig {
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	r := &realRig{
+		t: t, cluster: cluster, nodes: nodes, client: client, exactlyOnce: exactlyOnce,
+		in: topic + "-in", out: topic + "-out", seed: rand.Uint64(), dir: t.TempDir(),
+	}
+	r.rng = rand.New(rand.NewPCG(r.seed, 0))
+	t.Logf("seed %d", r.seed)
+	r.feed = &chaos.Feed{Brokers: cluster.Brokers(), Topic: r.in, Keys: 50}
+	t.Cleanup(r.feed.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := createTopics(ctx, client, partitions, r.in, r.out); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, w := range r.workers {
+			if t.Failed() {
+				t.Logf("%s:\n%s", w.log, w.end())
+			}
+			if !w.Ended() {
+				_ = w.Kill()
+			}
+		}
+	})
+	return r
+}
+
+// start starts a worker. Its slot is what a pod's ordinal is: whoever comes
+// after it there has the same transactional id.
+func (r *realRig) start(slot int) {
+	r.t.Helper()
+	r.started++
+	w, err := startWorker(job{
+		Name: fmt.Sprintf("worker-%d-%d", slot, r.started), Slot: slot, Brokers: r.cluster.Brokers(),
+		In: r.in, Out: r.out, ExactlyOnce: r.exactlyOnce,
+	}, r.dir)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.workers = append(r.workers, w)
+}
+
+// drop takes a worker from the list that is held to live.
+func (r *realRig) drop(w *worker) {
+	for i, other := range r.workers {
+		if other == w {
+			r.workers = append(r.workers[:i:i], r.workers[i+1:]...)
+			return
+		}
+	}
+}
+
+func (r *realRig) any() *worker { return r.workers[r.rng.IntN(len(r.workers))] }
+
+// pause waits for a random time below most.
+func (r *realRig) pause(most time.Duration) {
+	time.Sleep(time.Duration(r.rng.Int64N(int64(most))))
+}
+
+// await polls until ok, and fails the test if that takes too long or a worker
+// ends meanwhile.
+func (r *realRig) await(what string, ok func(ctx context.Context) (bool, error)) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		r.alive()
+		done, err := ok(ctx)
+		if done {
+			return
+		}
+		if ctx.Err() != nil {
+			r.t.Fatalf("waiting for %s: %v (last: %v)", what, ctx.Err(), err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// alive fails the test if a worker has ended by itself.
+func (r *realRig) alive() {
+	r.t.Helper()
+	for _, w := range r.workers {
+		if w.Ended() {
+			r.t.Fatalf("%s ended by itself: %v", w.Name, w.State())
+		}
+	}
+}
+
+// stable waits until the group has exactly these members.
+func (r *realRig) stable(workers ...*worker) {
+	r.t.Helper()
+	want := make(map[string]bool)
+	for _, w := range workers {
+		want[w.Name] = true
+	}
+	r.await(fmt.Sprintf("a stable group of %d", len(workers)), func(ctx context.Context) (bool, error) {
+		got, err := members(ctx, r.client, r.in)
+		if err != nil {
+			return false, err
+		}
+		return maps.Equal(got, want), fmt.Errorf("members %v", got)
+	})
+}
+
+// run feeds records while disturb breaks something, each round anew; then it
+// waits until all records came out, or nothing more comes, and judges.
+func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig, round int)) (chaos.Verdict, time.Duration) {
+	r.t.Helper()
+	begun := time.Now()
+	for i := range group {
+		r.start(i)
+	}
+	r.stable(r.workers...)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 15*time.Minute)
+	defer cancel()
+	for round := range rounds {
+		var feeding sync.WaitGroup
+		feeding.Go(func() {
+			const chunks = 20
+			for range chunks {
+				if err := r.feed.Send(ctx, records/rounds/chunks); err != nil {
+					r.t.Error(err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+		r.pause(400 * time.Millisecond)
+		disturb(r, round)
+		feeding.Wait()
+		r.alive()
+	}
+	r.settle(ctx)
+	took := time.Since(begun)
+	r.alive()
+	for _, w := range r.workers {
+		if err := w.stop(ctx); err != nil {
+			r.t.Error(err)
+		}
+	}
+	// What a worker wrote on its way out counts as well.
+	v, err := r.look(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	fmt.Println(v.Line(name, r.faults, took))
+	return v, took
+}
+
+func (r *realRig) look(ctx context.Context) (chaos.Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return chaos.Judge(ctx, r.feed, r.out)
+}
+
+// settle waits until all records came out, and gives up after a minute without
+// a new one. A broker that has just come back may refuse a look.
+func (r *realRig) settle(ctx context.Context) {
+	r.t.Helper()
+	lost, quiet := -1, time.Now()
+	for ; ; time.Sleep(300 * time.Millisecond) {
+		v, err := r.look(ctx)
+		if err == nil && v.Lost == 0 || time.Since(quiet) > time.Minute {
+			if err != nil {
+				r.t.Error(err)
+			}
+			return
+		}
+		if err == nil && v.Lost != lost {
+			lost, quiet = v.Lost, time.Now()
+		}
+		r.alive()
+	}
+}
+
+// judge holds the verdict against what the delivery promises. most is how many
+// duplicates a fault may bring with at-least-once delivery.
+func (r *realRig) judge(v chaos.Verdict, faults, most int) {
+	r.t.Helper()
+	if r.faults != faults {
+		r.t.Errorf("%d faults have happened, not %d", r.faults, faults)
+	}
+	if v.Lost != 0 || v.Reordered != 0 || v.Foreign != 0 {
+		r.t.Errorf("%d lost, %d reordered, %d foreign", v.Lost, v.Reordered, v.Foreign)
+	}
+	if r.exactlyOnce {
+		most = 0
+	}
+	if v.Duplicated > most*r.faults {
+		r.t.Errorf("%d duplicated, more than %d for each of %d faults", v.Duplicated, most, r.faults)
+	}
+}

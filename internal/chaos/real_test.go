@@ -1,0 +1,191 @@
+//go:build realkafka && !race
+
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/millrace-go/millrace/internal/kafkaserver"
+)
+
+// realScenario is what breaks, round by round, and on clusters of which sizes
+// it is shown.
+type realScenario struct {
+	name       string
+	nodes      []int // of brokers
+	fullOnly   bool
+	rounds     int
+	disturb    func(r *realRig, round int)
+	duplicates int // that a fault may bring with at-least-once delivery
+}
+
+// A worker that dies brings again what was in flight, and what was finished
+// since its last commit; a broker that dies, what all workers had.
+const (
+	perWorker = 2 * maxInFlight
+	perBroker = group * perWorker
+)
+
+func realScenarios() []realScenario {
+	return []realScenario{
+		{"workers-killed", []int{1, 3}, false, 3, killWorker, perWorker},
+		{"workers-stopped", []int{1}, false, 3, stopWorker, 0},
+		{"zombies", []int{1, 3}, false, 2, makeZombie, perWorker},
+		{"broker-killed-for-4s", []int{1}, false, 1, killBroker(4 * time.Second), perBroker},
+		{"broker-killed-for-70s", []int{1}, true, 1, killBroker(70 * time.Second), perBroker},
+		{"brokers-killed-in-turn", []int{3}, true, 3, killBroker(2 * time.Second), perBroker},
+		{"brokers-stopped-in-turn", []int{3}, true, 3, stopBroker, perBroker},
+	}
+}
+
+// TestRealKafka runs the scenarios, in the size that SIZE says: small (the
+// default) or full.
+func TestRealKafka(t *testing.T) {
+	clusters, records, full := []int{1}, 3000, false
+	switch size := os.Getenv("SIZE"); size {
+	case "", "small":
+	case "full":
+		clusters, records, full = []int{1, 3}, 6000, true
+	default:
+		t.Fatalf("SIZE is %q: small or full", size)
+	}
+	lib, err := kafkaserver.Dir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kafkaserver.Install(t.Context(), lib, os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+	var rows []row
+	for _, nodes := range clusters {
+		t.Run(fmt.Sprintf("%d", nodes), func(t *testing.T) {
+			cluster, err := kafkaserver.Start(t.Context(), lib, t.TempDir(), nodes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(cluster.Close)
+			for _, s := range realScenarios() {
+				if !slices.Contains(s.nodes, nodes) || s.fullOnly && !full {
+					continue
+				}
+				for _, delivery := range []string{"at-least-once", "exactly-once"} {
+					t.Run(s.name+"/"+delivery, func(t *testing.T) {
+						r := newRealRig(t, cluster, nodes, s.name+"-"+delivery, delivery == "exactly-once")
+						rounds := s.rounds
+						if full {
+							rounds *= 2
+						}
+						done := row{name: fmt.Sprintf("%d-broker/%s/%s", nodes, s.name, delivery), seed: r.seed}
+						defer func() { // also when the scenario did not get to its end
+							done.faults, done.passed = r.faults, !t.Failed()
+							rows = append(rows, done)
+						}()
+						done.verdict, done.took = r.run(done.name, rounds, records, s.disturb)
+						r.judge(done.verdict, rounds, s.duplicates)
+					})
+				}
+			}
+		})
+	}
+	if path := os.Getenv("CHAOS_REPORT"); path != "" {
+		if err := writeReport(path, rows); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// killWorker kills one with SIGKILL, in whatever it does, and starts another
+// one in its place.
+func killWorker(r *realRig, _ int) {
+	w := r.any()
+	if err := w.Kill(); err != nil {
+		r.t.Error(err)
+		return
+	}
+	r.drop(w)
+	r.faults++
+	r.pause(time.Second)
+	r.start(w.Slot)
+	r.pause(6 * time.Second) // the next one may hit before the group knows that this one is dead, or after
+}
+
+// stopWorker is one step of a rolling restart.
+func stopWorker(r *realRig, round int) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	i := slices.IndexFunc(r.workers, func(w *worker) bool { return w.Slot == round%group })
+	w := r.workers[i]
+	if err := w.stop(ctx); err != nil {
+		r.t.Error(err)
+	}
+	r.drop(w)
+	r.faults++
+	r.start(w.Slot)
+	r.stable(r.workers...)
+}
+
+// makeZombie freezes a worker until the group has given its partitions to the
+// others, and lets it go on.
+func makeZombie(r *realRig, _ int) {
+	w := r.any()
+	if err := w.Signal(syscall.SIGSTOP); err != nil {
+		r.t.Error(err)
+		return
+	}
+	others := slices.DeleteFunc(slices.Clone(r.workers), func(o *worker) bool { return o == w })
+	r.stable(others...)
+	r.faults++
+	r.pause(time.Second)
+	if err := w.Signal(syscall.SIGCONT); err != nil {
+		r.t.Error(err)
+	}
+	r.stable(r.workers...) // it noticed, and came back as a new member
+}
+
+// killBroker kills the brokers in turn, each for so long. The workers must
+// live through it.
+func killBroker(down time.Duration) func(r *realRig, round int) {
+	return func(r *realRig, round int) {
+		node := round % r.nodes
+		if err := r.cluster.Kill(node); err != nil {
+			r.t.Fatal(err)
+		}
+		r.faults++
+		time.Sleep(down)
+		r.resume(node)
+	}
+}
+
+// stopBroker stops the brokers in turn, as an upgrade does.
+func stopBroker(r *realRig, round int) {
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	node := round % r.nodes
+	if err := r.cluster.Stop(ctx, node); err != nil {
+		r.t.Fatal(err)
+	}
+	r.faults++
+	r.resume(node)
+}
+
+// resume starts a broker again, and waits until it has caught up and the group
+// is whole, without a new worker.
+func (r *realRig) resume(node int) {
+	r.t.Helper()
+	if err := r.cluster.Resume(r.t.Context(), node); err != nil {
+		r.t.Fatal(err)
+	}
+	r.await("all replicas in sync", func(ctx context.Context) (bool, error) {
+		return replicated(ctx, r.client, r.nodes)
+	})
+	r.stable(r.workers...)
+	if r.started != group {
+		r.t.Errorf("%d workers were started, not %d", r.started, group)
+	}
+}

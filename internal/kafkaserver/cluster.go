@@ -1,0 +1,270 @@
+package kafkaserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Cluster is a running Kafka. It ends with [Cluster.Close], or with this
+// process, however that ends. Its methods are for one goroutine.
+type Cluster struct {
+	lib, dir string
+	nodes    []*node
+}
+
+// node is a broker and controller in one.
+type node struct {
+	id                 int
+	dir                string
+	client, controller int // ports
+	launched           int
+	log                string // of the present launch
+	process            *Process
+}
+
+// clusterID is any UUID in base64.
+const clusterID = "MkU3OEVBNTcwNTJENDM2Qg"
+
+// startTimeout bounds a node's start. After a SIGKILL it checks its logs.
+const startTimeout = 90 * time.Second
+
+// Start starts a cluster of 1 or 3 nodes from the jars in lib, with its data
+// and logs below dir, and waits until all nodes serve.
+func Start(ctx context.Context, lib, dir string, nodes int) (*Cluster, error) {
+	if nodes != 1 && nodes != 3 {
+		return nil, fmt.Errorf("kafkaserver: 1 or 3 nodes, not %d", nodes)
+	}
+	c := &Cluster{lib: lib, dir: dir}
+	ports, err := freePorts(ctx, 2*nodes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range nodes {
+		c.nodes = append(c.nodes, &node{
+			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("node-%d", i+1)), client: ports[2*i], controller: ports[2*i+1],
+		})
+	}
+	errs := make([]error, nodes)
+	var all sync.WaitGroup
+	for i, n := range c.nodes {
+		all.Go(func() {
+			if errs[i] = c.format(ctx, n); errs[i] == nil {
+				errs[i] = c.launch(n)
+			}
+		})
+	}
+	all.Wait()
+	err = errors.Join(errs...)
+	for _, n := range c.nodes {
+		if err == nil {
+			err = n.ready(ctx)
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Brokers are the addresses of all nodes.
+func (c *Cluster) Brokers() []string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.client))
+	}
+	return addrs
+}
+
+// Kill ends a node, counted from 0, as kill -9 does.
+func (c *Cluster) Kill(node int) error { return c.nodes[node].process.Kill() }
+
+// Stop ends a node in good order.
+func (c *Cluster) Stop(ctx context.Context, node int) error {
+	p := c.nodes[node].process
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-p.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("kafkaserver: node %d does not stop: %w", node+1, ctx.Err())
+	}
+}
+
+// Resume starts a node that has ended again, with its data, and waits until it
+// serves.
+func (c *Cluster) Resume(ctx context.Context, node int) error {
+	n := c.nodes[node]
+	if !n.process.Ended() {
+		return fmt.Errorf("kafkaserver: node %d runs", node+1)
+	}
+	if err := c.launch(n); err != nil {
+		return err
+	}
+	return n.ready(ctx)
+}
+
+// Close kills all nodes. Their data stays.
+func (c *Cluster) Close() {
+	for _, n := range c.nodes {
+		if n.process != nil && !n.process.Ended() {
+			_ = n.process.Kill() // it has just ended, else
+		}
+	}
+}
+
+// java is a command in a JVM of Kafka's.
+func (c *Cluster) java(n *node, args ...string) *exec.Cmd {
+	args = append([]string{
+		"-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", "-Djava.awt.headless=true",
+		"-Dlog4j2.configurationFile=" + filepath.Join(n.dir, "log4j2.properties"),
+		"-cp", filepath.Join(c.lib, "*"),
+	}, args...)
+	return exec.Command("java", args...) //nolint:noctx // it lives until Close, beyond any context
+}
+
+// format writes a node's settings and its empty storage.
+func (c *Cluster) format(ctx context.Context, n *node) error {
+	if err := os.MkdirAll(n.dir, 0o755); err != nil {
+		return fmt.Errorf("kafkaserver: %w", err)
+	}
+	for name, text := range map[string]string{"server.properties": c.properties(n), "log4j2.properties": logging} {
+		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("kafkaserver: %w", err)
+		}
+	}
+	cmd := c.java(n, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", filepath.Join(n.dir, "server.properties"))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	p, err := StartProcess(cmd)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		_ = p.Kill()
+		return fmt.Errorf("kafkaserver: %w", ctx.Err())
+	}
+	if !p.State().Success() {
+		return fmt.Errorf("kafkaserver: formatting node %d: %v\n%s", n.id, p.State(), said.Bytes())
+	}
+	return nil
+}
+
+func (c *Cluster) launch(n *node) error {
+	n.launched++
+	n.log = filepath.Join(n.dir, fmt.Sprintf("server-%d.log", n.launched))
+	out, err := os.Create(n.log)
+	if err != nil {
+		return fmt.Errorf("kafkaserver: %w", err)
+	}
+	defer func() { _ = out.Close() }() // the child has its own
+	cmd := c.java(n, "kafka.Kafka", filepath.Join(n.dir, "server.properties"))
+	cmd.Stdout, cmd.Stderr = out, out
+	n.process, err = StartProcess(cmd)
+	return err
+}
+
+// ready waits for the line that a broker logs once it may serve clients.
+func (n *node) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		said, err := os.ReadFile(n.log)
+		if err != nil {
+			return fmt.Errorf("kafkaserver: %w", err)
+		}
+		if bytes.Contains(said, []byte("Kafka Server started")) {
+			return nil
+		}
+		end := said[max(0, len(said)-2000):]
+		select {
+		case <-n.process.Done():
+			return fmt.Errorf("kafkaserver: node %d ended at its start: %v\n%s", n.id, n.process.State(), end)
+		case <-ctx.Done():
+			return fmt.Errorf("kafkaserver: node %d is not ready: %w\n%s", n.id, ctx.Err(), end)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (c *Cluster) properties(n *node) string {
+	var voters []string
+	for _, other := range c.nodes {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", other.id, other.controller))
+	}
+	replicas := len(c.nodes)
+	return strings.NewReplacer(
+		"$ID", fmt.Sprint(n.id), "$VOTERS", strings.Join(voters, ","), "$DATA", filepath.Join(n.dir, "data"),
+		"$CLIENT", fmt.Sprint(n.client), "$CONTROLLER", fmt.Sprint(n.controller),
+		"$REPLICAS", fmt.Sprint(replicas), "$INSYNC", fmt.Sprint((replicas+1)/2),
+	).Replace(settings)
+}
+
+// settings of a node: small, and soon to notice that another one is gone.
+const settings = `process.roles=broker,controller
+node.id=$ID
+controller.quorum.voters=$VOTERS
+listeners=PLAINTEXT://127.0.0.1:$CLIENT,CONTROLLER://127.0.0.1:$CONTROLLER
+advertised.listeners=PLAINTEXT://127.0.0.1:$CLIENT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$DATA
+auto.create.topics.enable=false
+default.replication.factor=$REPLICAS
+min.insync.replicas=$INSYNC
+offsets.topic.replication.factor=$REPLICAS
+offsets.topic.num.partitions=6
+transaction.state.log.replication.factor=$REPLICAS
+transaction.state.log.min.isr=$INSYNC
+transaction.state.log.num.partitions=6
+share.coordinator.state.topic.replication.factor=$REPLICAS
+share.coordinator.state.topic.min.isr=$INSYNC
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=16777216
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
+`
+
+const logging = `status = error
+appender.c.type = Console
+appender.c.name = c
+appender.c.layout.type = PatternLayout
+appender.c.layout.pattern = %d{ISO8601} %p %c{1}: %m%n
+rootLogger.level = info
+rootLogger.appenderRef.c.ref = c
+`
+
+// freePorts finds ports that nobody listens on, below those that outgoing
+// connections get: a node that is down must find its own free again.
+func freePorts(ctx context.Context, n int) ([]int, error) {
+	var ports []int
+	for range 1000 {
+		port := 15000 + rand.IntN(15000)
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		defer l.Close() // all stay open until the last is found, so they differ
+		if ports = append(ports, port); len(ports) == n {
+			return ports, nil
+		}
+	}
+	return nil, fmt.Errorf("kafkaserver: no %d free ports on 127.0.0.1", n)
+}
