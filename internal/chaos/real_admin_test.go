@@ -87,3 +87,15 @@ func members(ctx context.Context, client *kgo.Client, group string) (map[string]
 	}
 	return ids, nil
 }
+
+// transaction is the state of a transactional id, as its coordinator names it.
+func transaction(ctx context.Context, client *kgo.Client, id string) (string, error) {
+	req := kmsg.NewPtrDescribeTransactionsRequest()
+	req.TransactionalIDs = []string{id}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return "", err
+	}
+	s := resp.TransactionStates[0]
+	return s.State, kerr.ErrorForCode(s.ErrorCode)
+}

@@ -117,7 +117,7 @@ func (r *realRig) await(what string, ok func(ctx context.Context) (bool, error))
 		if ctx.Err() != nil {
 			r.t.Fatalf("waiting for %s: %v (last: %v)", what, ctx.Err(), err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -161,7 +161,7 @@ func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig,
 	for round := range rounds {
 		var feeding sync.WaitGroup
 		feeding.Go(func() {
-			const chunks = 20
+			const chunks = 20 // over 400 ms, in which something breaks
 			for range chunks {
 				if err := r.feed.Send(ctx, records/rounds/chunks); err != nil {
 					r.t.Error(err)
@@ -169,7 +169,6 @@ func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig,
 				time.Sleep(20 * time.Millisecond)
 			}
 		})
-		r.pause(400 * time.Millisecond)
 		disturb(r, round)
 		feeding.Wait()
 		r.alive()

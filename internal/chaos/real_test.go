@@ -4,6 +4,7 @@ package chaos_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,8 +20,8 @@ import (
 type realScenario struct {
 	name       string
 	nodes      []int // of brokers
-	fullOnly   bool
-	rounds     int
+	small      int   // rounds; 0: only in the full size
+	full       int
 	disturb    func(r *realRig, round int)
 	duplicates int // that a fault may bring with at-least-once delivery
 }
@@ -34,13 +35,13 @@ const (
 
 func realScenarios() []realScenario {
 	return []realScenario{
-		{"workers-killed", []int{1, 3}, false, 3, killWorker, perWorker},
-		{"workers-stopped", []int{1}, false, 3, stopWorker, 0},
-		{"zombies", []int{1, 3}, false, 2, makeZombie, perWorker},
-		{"broker-killed-for-4s", []int{1}, false, 1, killBroker(4 * time.Second), perBroker},
-		{"broker-killed-for-70s", []int{1}, true, 1, killBroker(70 * time.Second), perBroker},
-		{"brokers-killed-in-turn", []int{3}, true, 3, killBroker(2 * time.Second), perBroker},
-		{"brokers-stopped-in-turn", []int{3}, true, 3, stopBroker, perBroker},
+		{"workers-killed", []int{1, 3}, 3, 6, killWorker, perWorker},
+		{"workers-stopped", []int{1}, 3, 6, stopWorker, 0},
+		{"zombies", []int{1, 3}, 2, 4, makeZombie, perWorker},
+		{"broker-killed-for-4s", []int{1}, 1, 2, killBroker(4 * time.Second), perBroker},
+		{"broker-killed-for-70s", []int{1}, 0, 1, killBroker(70 * time.Second), perBroker},
+		{"brokers-killed-in-turn", []int{3}, 0, 3, killBroker(2 * time.Second), perBroker},
+		{"brokers-stopped-in-turn", []int{3}, 0, 3, stopBroker, perBroker},
 	}
 }
 
@@ -71,16 +72,16 @@ func TestRealKafka(t *testing.T) {
 			}
 			t.Cleanup(cluster.Close)
 			for _, s := range realScenarios() {
-				if !slices.Contains(s.nodes, nodes) || s.fullOnly && !full {
+				rounds := s.small
+				if full {
+					rounds = s.full
+				}
+				if rounds == 0 || !slices.Contains(s.nodes, nodes) {
 					continue
 				}
 				for _, delivery := range []string{"at-least-once", "exactly-once"} {
 					t.Run(s.name+"/"+delivery, func(t *testing.T) {
 						r := newRealRig(t, cluster, nodes, s.name+"-"+delivery, delivery == "exactly-once")
-						rounds := s.rounds
-						if full {
-							rounds *= 2
-						}
 						done := row{name: fmt.Sprintf("%d-broker/%s/%s", nodes, s.name, delivery), seed: r.seed}
 						defer func() { // also when the scenario did not get to its end
 							done.faults, done.passed = r.faults, !t.Failed()
@@ -103,6 +104,7 @@ func TestRealKafka(t *testing.T) {
 // killWorker kills one with SIGKILL, in whatever it does, and starts another
 // one in its place.
 func killWorker(r *realRig, _ int) {
+	r.pause(400 * time.Millisecond)
 	w := r.any()
 	if err := w.Kill(); err != nil {
 		r.t.Error(err)
@@ -121,6 +123,7 @@ func stopWorker(r *realRig, round int) {
 	defer cancel()
 	i := slices.IndexFunc(r.workers, func(w *worker) bool { return w.Slot == round%group })
 	w := r.workers[i]
+	r.pause(400 * time.Millisecond)
 	if err := w.stop(ctx); err != nil {
 		r.t.Error(err)
 	}
@@ -133,11 +136,9 @@ func stopWorker(r *realRig, round int) {
 // makeZombie freezes a worker until the group has given its partitions to the
 // others, and lets it go on.
 func makeZombie(r *realRig, _ int) {
+	r.pause(200 * time.Millisecond)
 	w := r.any()
-	if err := w.Signal(syscall.SIGSTOP); err != nil {
-		r.t.Error(err)
-		return
-	}
+	r.freeze(w)
 	others := slices.DeleteFunc(slices.Clone(r.workers), func(o *worker) bool { return o == w })
 	r.stable(others...)
 	r.faults++
@@ -148,11 +149,28 @@ func makeZombie(r *realRig, _ int) {
 	r.stable(r.workers...) // it noticed, and came back as a new member
 }
 
+// freeze stops a worker by SIGSTOP; exactly once, in the middle of a
+// transaction.
+func (r *realRig) freeze(w *worker) {
+	r.t.Helper()
+	r.await("a worker frozen in a transaction", func(ctx context.Context) (bool, error) {
+		if err := w.Signal(syscall.SIGSTOP); err != nil || !r.exactlyOnce {
+			return err == nil, err
+		}
+		state, err := transaction(ctx, r.client, w.transactionalID())
+		if err == nil && state == "Ongoing" {
+			return true, nil
+		}
+		return false, errors.Join(err, w.Signal(syscall.SIGCONT))
+	})
+}
+
 // killBroker kills the brokers in turn, each for so long. The workers must
 // live through it.
 func killBroker(down time.Duration) func(r *realRig, round int) {
 	return func(r *realRig, round int) {
 		node := round % r.nodes
+		r.pause(400 * time.Millisecond)
 		if err := r.cluster.Kill(node); err != nil {
 			r.t.Fatal(err)
 		}
@@ -167,6 +185,7 @@ func stopBroker(r *realRig, round int) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	node := round % r.nodes
+	r.pause(400 * time.Millisecond)
 	if err := r.cluster.Stop(ctx, node); err != nil {
 		r.t.Fatal(err)
 	}

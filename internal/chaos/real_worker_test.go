@@ -91,12 +91,14 @@ func (j *job) run() error {
 	}
 	if j.ExactlyOnce {
 		s.Delivery = stage.ExactlyOnce
-		s.TransactionalID = fmt.Sprintf("%s-%d", j.In, j.Slot)
+		s.TransactionalID = j.transactionalID()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	return stage.Run(ctx, s)
 }
+
+func (j *job) transactionalID() string { return fmt.Sprintf("%s-%d", j.In, j.Slot) }
 
 // worker is a process of the group.
 type worker struct {
