@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/IBM/sarama"
 
@@ -62,6 +61,7 @@ func ChooseTopic[T any](choose func(v T, in *stage.Raw) string) Option[T] {
 // kafkaTarget is a topic of a cluster, or with an empty name any topic of it.
 func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 	return stage.Target{
+		Topic:   topic,
 		Share:   shared{c},
 		Cluster: c,
 		Check: func(ctx context.Context, env stage.Env) error {
@@ -76,19 +76,23 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 			}
 			return c.Check(ctx, topic)
 		},
-		Open: func(_ context.Context, env stage.Env) (stage.Writer, error) {
+		Open: func(ctx context.Context, env stage.Env) (stage.Writer, error) {
 			cfg, err := producerConfig(c, env)
 			if err != nil {
 				return nil, err
 			}
-			if env.TransactionalID != "" {
-				return &transactor{cluster: c, config: cfg, log: env.Logger}, nil
-			}
-			p, err := sarama.NewAsyncProducer(c.Brokers, cfg)
+			most, err := limits(ctx, c, env.Topics)
 			if err != nil {
-				return nil, fmt.Errorf("sink: producer for %v: %w", c.Brokers, err)
+				env.Logger.Debug("the topics' max.message.bytes are not known", "err", err)
 			}
-			return newProducer(p, cfg), nil
+			if env.TransactionalID == "" {
+				return newFleet(ctx, c, cfg, most)
+			}
+			// A transaction has one producer, and so the smallest limit.
+			for _, n := range most {
+				cfg.Producer.MaxMessageBytes = min(cfg.Producer.MaxMessageBytes, n-batchOverhead)
+			}
+			return &transactor{cluster: c, config: cfg, log: env.Logger}, nil
 		},
 	}
 }

@@ -125,7 +125,9 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 			e.writer = append(e.writer, n)
 			continue
 		}
-		w, err := t.Open(ctx, e.env())
+		env := e.env()
+		env.Topics = sharedTopics(t, targets)
+		w, err := t.Open(ctx, env)
 		if err != nil {
 			return errors.Join(err, e.undo(ctx))
 		}
@@ -148,6 +150,16 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 	}
 	e.reader = r
 	return nil
+}
+
+// sharedTopics are the topics of the targets that share a writer with t.
+func sharedTopics(t Target, all []Target) (topics []string) {
+	for _, other := range all {
+		if other.Topic != "" && other.Share == t.Share && (t.Share != nil || other.Topic == t.Topic) {
+			topics = append(topics, other.Topic)
+		}
+	}
+	return topics
 }
 
 // undo closes what was opened before something else could not be.

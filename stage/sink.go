@@ -23,6 +23,8 @@ type Target struct {
 	// Share, if not nil, is comparable; targets of one stage with equal Share
 	// get one writer between them.
 	Share any
+	// Topic is what is written to, where that is always the same.
+	Topic string
 	// Cluster, if not nil, is comparable: transactions span all targets, and
 	// a source, of equal Cluster. The Writer is then a [TxnWriter] where
 	// [Env.TransactionalID] is set.

@@ -29,6 +29,8 @@ type Source[T any] struct {
 type Env struct {
 	Stage  string // the stage's name
 	Logger *slog.Logger
+	// Topics are those of all targets that share the writer that is opened.
+	Topics []string
 	// TransactionalID is set for exactly-once delivery only.
 	TransactionalID string
 	// DrainTimeout is how long the stage may hold on to a lane after it was
