@@ -74,7 +74,7 @@ type member struct {
 	slot int
 	link *chaos.Link
 	stop context.CancelFunc
-	dead atomic.Bool
+	dead atomic.Bool // was told to end
 	done chan struct{}
 }
 
@@ -153,6 +153,7 @@ func (r *rig) kill(m *member) {
 
 // leave ends a member in good order.
 func (r *rig) leave(m *member) {
+	m.dead.Store(true)
 	m.stop()
 	<-m.done
 	r.drop(m)
