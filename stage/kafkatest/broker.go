@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/millrace-go/millrace/stage/kafka"
@@ -12,7 +13,8 @@ import (
 // Broker is a Kafka broker in this process, listening on 127.0.0.1. It is safe
 // for concurrent use.
 type Broker struct {
-	fake *kfake.Cluster
+	fake   *kfake.Cluster
+	config func(*sarama.Config)
 }
 
 // Options says how a [Broker] is started. The zero value is one node on a free
@@ -28,6 +30,12 @@ type Options struct {
 	Dir string
 	// Log, if set, gets what the broker does.
 	Log io.Writer
+	// Fake are further options of the cluster underneath: TLS, logins, an
+	// older version of Kafka.
+	Fake []kfake.Opt
+	// Config is [kafka.Cluster.Config] of the cluster's clients: how they log
+	// in, for example.
+	Config func(*sarama.Config)
 }
 
 // New starts a broker. The caller closes it.
@@ -46,11 +54,11 @@ func New(o Options) (*Broker, error) {
 	if o.Log != nil {
 		opts = append(opts, kfake.WithLogger(kfake.BasicLogger(o.Log, kfake.LogLevelInfo)))
 	}
-	fake, err := kfake.NewCluster(opts...)
+	fake, err := kfake.NewCluster(append(opts, o.Fake...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafkatest: start a broker: %w", err)
 	}
-	return &Broker{fake: fake}, nil
+	return &Broker{fake: fake, config: o.Config}, nil
 }
 
 // Fake is the cluster underneath: its faults, its controls, and how it moves
@@ -65,7 +73,9 @@ func (b *Broker) Addrs() []string { return b.fake.ListenAddrs() }
 
 // Cluster returns what source.Kafka and sink.Kafka take. Each call returns
 // another one.
-func (b *Broker) Cluster() *kafka.Cluster { return &kafka.Cluster{Brokers: b.Addrs()} }
+func (b *Broker) Cluster() *kafka.Cluster {
+	return &kafka.Cluster{Brokers: b.Addrs(), Config: b.config}
+}
 
 // CreateTopic makes a topic; one that exists already is left as it is.
 func (b *Broker) CreateTopic(name string, partitions int32) error {
