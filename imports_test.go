@@ -28,8 +28,9 @@ var allowed = map[string][]string{
 	"similarity/bigquery":       {"cloud.google.com/", "google.golang.org/", "github.com/googleapis/", "github.com/google/", "github.com/apache/arrow", "github.com/cespare/xxhash", "github.com/felixge/httpsnoop", "github.com/go-logr/", "github.com/goccy/", "github.com/klauspost/", "github.com/pierrec/lz4", "github.com/zeebo/xxh3", "go.opentelemetry.io/"},
 }
 
-// kafkaClient is sarama and what it stands on.
+// kafkaClient is sarama, what it stands on, and a login that it lacks.
 var kafkaClient = []string{
+	"github.com/twmb/franz-go/pkg/sasl", // SCRAM, which sarama leaves to others
 	"github.com/IBM/sarama", "github.com/eapache/", "github.com/hashicorp/go-uuid", "github.com/jcmturner/",
 	"github.com/klauspost/compress", "github.com/pierrec/lz4", "github.com/rcrowley/go-metrics", "github.com/davecgh/go-spew",
 }

@@ -1,6 +1,9 @@
 package kafka_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -16,6 +19,20 @@ func ExampleCluster() {
 			c.ClientID = "embedder"
 			c.Net.TLS.Enable = true
 			c.Consumer.Group.Session.Timeout = 45 * time.Second
+		},
+	}
+}
+
+// TLS with a CA of one's own, and a password that comes from outside. For TLS
+// of both sides, Certificates holds the client's own.
+func ExampleSCRAM512() {
+	authorities := x509.NewCertPool()
+	_ = &kafka.Cluster{
+		Brokers: []string{"kafka-1:9093"},
+		Config: func(c *sarama.Config) {
+			c.Net.TLS.Enable = true
+			c.Net.TLS.Config = &tls.Config{RootCAs: authorities}
+			kafka.SCRAM512(c, "embedder", os.Getenv("KAFKA_PASSWORD"))
 		},
 	}
 }
