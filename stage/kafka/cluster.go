@@ -1,12 +1,8 @@
 package kafka
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -157,119 +153,4 @@ func (c *Cluster) refuse(cfg *sarama.Config, rules ...rule) error {
 		errs = append(errs, fmt.Errorf("kafka: Cluster.Config: %w", err))
 	}
 	return errors.Join(errs...)
-}
-
-func (c *Cluster) startTimeout() time.Duration { return cmp.Or(c.StartTimeout, 30*time.Second) }
-
-// Check waits until the cluster answers, at most StartTimeout, and reports the
-// topics that are missing.
-func (c *Cluster) Check(ctx context.Context, topics ...string) error {
-	client, err := c.Dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = client.Close() }() // it has only read
-	ctx, cancel := context.WithTimeout(ctx, c.startTimeout())
-	defer cancel()
-	return within(ctx, func() error {
-		var errs []error
-		for _, t := range slices.Compact(slices.Sorted(slices.Values(topics))) {
-			errs = append(errs, explain(t, awaitTopic(ctx, client, t)))
-		}
-		return errors.Join(errs...)
-	})
-}
-
-// awaitTopic looks for a topic a few times: one that was just created is not
-// known to every broker at once.
-func awaitTopic(ctx context.Context, client sarama.Client, topic string) error {
-	var err error
-	for try := range 8 {
-		if try > 0 {
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		err = client.RefreshMetadata(topic)
-		if err == nil || !errors.Is(err, sarama.ErrUnknownTopicOrPartition) && !errors.Is(err, sarama.ErrLeaderNotAvailable) {
-			return err
-		}
-	}
-	return err
-}
-
-func explain(topic string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
-		return fmt.Errorf("kafka: topic %q does not exist; create it first: %w", topic, err)
-	case errors.Is(err, sarama.ErrTopicAuthorizationFailed):
-		return fmt.Errorf("kafka: no permission for topic %q; grant it to this client's user: %w", topic, err)
-	}
-	return fmt.Errorf("kafka: topic %q: %w", topic, err)
-}
-
-// Dial connects a client by [Cluster.ClientConfig], trying for at most
-// StartTimeout. The caller closes it.
-func (c *Cluster) Dial(ctx context.Context) (sarama.Client, error) {
-	if len(c.Brokers) == 0 {
-		return nil, errors.New("kafka: Cluster.Brokers is empty; give at least one host:port")
-	}
-	cfg, err := c.ClientConfig()
-	if err != nil {
-		return nil, err
-	}
-	var client sarama.Client
-	try, cancel := context.WithTimeout(ctx, c.startTimeout())
-	defer cancel()
-	err = within(try, func() error {
-		for {
-			got, err := sarama.NewClient(c.Brokers, cfg)
-			if err == nil && try.Err() != nil {
-				return errors.Join(try.Err(), got.Close()) // nobody waits for it any more
-			}
-			if err == nil || hopeless(err) {
-				client = got
-				return err
-			}
-			select {
-			case <-time.After(time.Second):
-			case <-try.Done():
-				return err
-			}
-		}
-	})
-	switch {
-	case err == nil:
-		return client, nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case hopeless(err):
-		return nil, fmt.Errorf("kafka: %s refused the login; check user, password and mechanism in Cluster.Config: %w", strings.Join(c.Brokers, ","), err)
-	}
-	return nil, fmt.Errorf("kafka: no broker answers at %s (tried for %v); is it running, and is the address right? %w", strings.Join(c.Brokers, ","), c.startTimeout(), err)
-}
-
-// hopeless reports whether trying again can't help.
-func hopeless(err error) bool { return errors.Is(err, sarama.ErrSASLAuthenticationFailed) }
-
-// within runs f, which takes no context, until ctx ends. A call that has not
-// returned by then goes on by itself and ends with its own time-outs.
-func within(ctx context.Context, f func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		select {
-		case err := <-done:
-			return err
-		case <-time.After(100 * time.Millisecond): // f may be about to say why
-			return ctx.Err()
-		}
-	}
 }
