@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -12,7 +13,7 @@ import (
 
 // Check waits until the cluster answers, at most StartTimeout, and reports what
 // keeps a stage from working with it: a login or a certificate that is refused
-// (at once), topics that are missing.
+// (at once), brokers that are too old, topics that are missing.
 func (c *Cluster) Check(ctx context.Context, topics ...string) error {
 	client, err := c.Dial(ctx)
 	if err != nil {
@@ -22,7 +23,7 @@ func (c *Cluster) Check(ctx context.Context, topics ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.startTimeout())
 	defer cancel()
 	return within(ctx, func() error {
-		var errs []error
+		errs := []error{tooOld(client)}
 		for _, t := range slices.Compact(slices.Sorted(slices.Values(topics))) {
 			errs = append(errs, explain(t, awaitTopic(ctx, client, t)))
 		}
@@ -60,4 +61,39 @@ func explain(topic string, err error) error {
 		return fmt.Errorf("kafka: no permission for topic %q; grant it to this client's user: %w", topic, err)
 	}
 	return fmt.Errorf("kafka: topic %q: %w", topic, err)
+}
+
+// tooOld looks for what a stage asks of its brokers, all of which Kafka 2.5
+// has: a member's generation is checked with its transaction, and committed
+// offsets are only seen when their transaction has ended (KIP-447).
+func tooOld(client sarama.Client) error {
+	broker := client.LeastLoadedBroker()
+	if broker == nil {
+		return nil // all are gone again, which the topics will say
+	}
+	versions, err := broker.ApiVersions(&sarama.ApiVersionsRequest{})
+	if err != nil {
+		return fmt.Errorf("kafka: ask %s for its version: %w", broker.Addr(), err)
+	}
+	has := make(map[int16]int16)
+	for _, k := range versions.ApiKeys {
+		has[k.ApiKey] = k.MaxVersion
+	}
+	var missing []string
+	for _, need := range []struct {
+		name         string
+		key, version int16
+	}{
+		{"Produce", 0, 3}, {"Fetch", 1, 4}, {"OffsetFetch", 9, 7}, {"JoinGroup", 11, 5}, {"InitProducerId", 22, 3}, {"TxnOffsetCommit", 28, 3},
+	} {
+		if v, ok := has[need.key]; !ok {
+			missing = append(missing, "no "+need.name)
+		} else if v < need.version {
+			missing = append(missing, fmt.Sprintf("%s up to version %d instead of %d", need.name, v, need.version))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("kafka: the broker at %s is too old (%s); upgrade it to Kafka 2.5 or later", broker.Addr(), strings.Join(missing, ", "))
 }

@@ -3,6 +3,8 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -16,9 +18,10 @@ type Cluster struct {
 	// Brokers are the addresses to begin with, host:port. Required.
 	Brokers []string
 	// Config, if set, is called with the config of each client before it is
-	// used: TLS, SASL, version, buffers, all that sarama knows. It must not
-	// share what is stateful (balance strategies) between calls. A value that
-	// would break a stage's promise is refused with an error.
+	// used, or once more to check it: TLS, SASL, version, buffers, all that
+	// sarama knows. It must not share what is stateful (balance strategies)
+	// between calls. A value that would break a stage's promise is refused
+	// with an error.
 	Config func(*sarama.Config)
 	// StartTimeout bounds how long a start waits for the cluster to answer.
 	// Zero means 30 s.
@@ -48,6 +51,8 @@ func (c *Cluster) ConsumerConfig(start int64) (*sarama.Config, error) {
 	cfg.Consumer.Return.Errors = true
 	return cfg, c.refuse(cfg,
 		rule{cfg.Consumer.Group.ResetInvalidOffsets, "Consumer.Group.ResetInvalidOffsets is true: offsets that are gone would be skipped in silence"},
+		rule{cfg.Consumer.IsolationLevel != sarama.ReadCommitted, "Consumer.IsolationLevel is not ReadCommitted: records of transactions that were undone would be read"},
+		rule{c.sharesStrategy(cfg), "Consumer.Group.Rebalance has a balance strategy that an earlier call has set, too, and consumers would mix up their partitions: make a new one in each call, for example by sarama.NewBalanceStrategyRange()"},
 		rule{cfg.Consumer.Offsets.Initial != start, "Consumer.Offsets.Initial was changed: say where to start by an option of source.Kafka"},
 	)
 }
@@ -133,6 +138,30 @@ func (c *Cluster) configure(cfg *sarama.Config) {
 	if c.Config != nil {
 		c.Config(cfg)
 	}
+}
+
+// sharesStrategy reports whether the user's Config gives out one balance
+// strategy twice. They keep what they know of their own group's members.
+func (c *Cluster) sharesStrategy(cfg *sarama.Config) bool {
+	again := c.base()
+	c.configure(again)
+	theirs := strategies(again)
+	return slices.ContainsFunc(strategies(cfg), func(s sarama.BalanceStrategy) bool {
+		v := reflect.ValueOf(s)
+		if v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0 {
+			return false // without an identity it has no state to share
+		}
+		return slices.ContainsFunc(theirs, func(t sarama.BalanceStrategy) bool {
+			w := reflect.ValueOf(t)
+			return w.Kind() == reflect.Pointer && w.Type() == v.Type() && w.Pointer() == v.Pointer()
+		})
+	})
+}
+
+// strategies returns those of a config, the old field's included.
+func strategies(cfg *sarama.Config) []sarama.BalanceStrategy {
+	r := cfg.Consumer.Group.Rebalance
+	return append(slices.Clone(r.GroupStrategies), r.Strategy)
 }
 
 // rule is a setting that must not be.
