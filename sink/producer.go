@@ -73,7 +73,7 @@ func classify(e *sarama.ProducerError) error {
 		return stage.Permanent(err)
 	}
 	// These will not pass by waiting, but another record may go another way.
-	if isOneOf(e.Err, sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed, sarama.ErrInvalidRequiredAcks,
+	if isOneOf(e.Err, sarama.ErrSASLAuthenticationFailed, sarama.ErrTopicAuthorizationFailed, sarama.ErrClusterAuthorizationFailed, sarama.ErrInvalidRequiredAcks,
 		sarama.ErrUnsupportedVersion, sarama.ErrUnsupportedForMessageFormat, sarama.ErrPolicyViolation) {
 		return err
 	}

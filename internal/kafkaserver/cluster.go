@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -209,9 +210,9 @@ func (c *Cluster) properties(n *node) string {
 	}
 	replicas := len(c.nodes)
 	return strings.NewReplacer(
-		"$ID", fmt.Sprint(n.id), "$VOTERS", strings.Join(voters, ","), "$DATA", filepath.Join(n.dir, "data"),
-		"$CLIENT", fmt.Sprint(n.client), "$CONTROLLER", fmt.Sprint(n.controller),
-		"$REPLICAS", fmt.Sprint(replicas), "$INSYNC", fmt.Sprint((replicas+1)/2),
+		"$ID", strconv.Itoa(n.id), "$VOTERS", strings.Join(voters, ","), "$DATA", filepath.Join(n.dir, "data"),
+		"$CLIENT", strconv.Itoa(n.client), "$CONTROLLER", strconv.Itoa(n.controller),
+		"$REPLICAS", strconv.Itoa(replicas), "$INSYNC", strconv.Itoa((replicas+1)/2),
 	).Replace(settings)
 }
 
