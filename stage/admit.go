@@ -2,7 +2,7 @@ package stage
 
 import (
 	"context"
-	"slices"
+	"hash/maphash"
 	"time"
 
 	"github.com/millrace-go/millrace/internal/lane"
@@ -20,6 +20,7 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 		t.parked = append(t.parked, b.Records...)
 		return
 	}
+	var slab []task // in pieces: one task that stays keeps its piece in memory
 	for i := range b.Records {
 		for e.full(&b.Records[i]) && !e.stopped && !t.revoked {
 			e.room.Wait()
@@ -31,13 +32,17 @@ func (e *engine) admit(ctx context.Context, b Batch) {
 			e.park(t, b.Records[i:])
 			return
 		}
-		e.enter(t, &b.Records[i])
+		if len(slab) == 0 {
+			slab = make([]task, min(32, len(b.Records)-i))
+		}
+		e.enter(t, &slab[0], &b.Records[i])
+		slab = slab[1:]
 	}
 }
 
-// enter takes one record into the stage.
-func (e *engine) enter(t *tenure, r *Raw) {
-	k := &task{raw: *r, seq: t.tracker.Track(r.Offset)}
+// enter takes one record into the stage, as the task k.
+func (e *engine) enter(t *tenure, k *task, r *Raw) {
+	k.raw, k.size, k.tenure, k.seq = r, r.size(), t, t.tracker.Track(r.Offset)
 	done := t.done.Take(r.Offset)
 	if done && e.delivery == AtLeastOnce {
 		t.tracker.Done(k.seq)
@@ -45,10 +50,10 @@ func (e *engine) enter(t *tenure, r *Raw) {
 	}
 	k.strand = e.strandOf(t, k)
 	e.inFlight++
-	e.bytes += r.size()
+	e.bytes += k.size
 	t.inFlight++
 	if e.delivery == ExactlyOnce {
-		t.line.tasks = append(t.line.tasks, k)
+		t.line.tasks.push(k)
 	}
 	if done { // its offset is still to be committed
 		e.made(k)
@@ -84,7 +89,7 @@ func (e *engine) unpark() {
 	for t := range e.parked {
 		n := 0
 		for n < len(t.parked) && !e.stopped && !e.full(&t.parked[n]) && e.fits(t, &t.parked[n]) {
-			e.enter(t, &t.parked[n])
+			e.enter(t, &task{}, &t.parked[n])
 			n++
 		}
 		if t.parked = t.parked[n:]; len(t.parked) == 0 {
@@ -118,7 +123,7 @@ func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 		return nil
 	default:
 	}
-	t := &tenure{lane: l, strands: make(map[string]*strand), paused: make(map[*strand]struct{})}
+	t := &tenure{lane: l, strands: make(map[uint64]*strand), paused: make(map[*strand]struct{})}
 	e.tenures[l] = t
 	e.takeOver(t)
 	e.watch.Go(func() {
@@ -156,25 +161,26 @@ func (e *engine) strandOf(t *tenure, k *task) *strand {
 		k.own.tenure = t
 		return &k.own
 	}
-	var key []byte
+	var id uint64
 	if e.order == ByKey {
-		key = k.raw.Key
+		id = maphash.Bytes(e.seed, k.raw.Key) // two keys of one hash would wait for each other, no more
 	}
-	s, ok := t.strands[string(key)]
+	s, ok := t.strands[id]
 	if !ok {
-		s = &strand{tenure: t, key: string(key)}
-		t.strands[s.key] = s
+		s = &k.own
+		s.tenure, s.id, s.shared = t, id, true
+		t.strands[id] = s
 	}
 	return s
 }
 
 // wait puts a task at the end of its strand.
 func (e *engine) wait(s *strand, k *task) {
-	s.waiting = append(s.waiting, k)
+	s.waiting.push(k)
 	if s.busy {
 		return
 	}
-	if len(s.waiting) == 1 {
+	if s.waiting.n == 1 {
 		e.makeReady(s)
 		return
 	}
@@ -186,18 +192,18 @@ func (e *engine) wait(s *strand, k *task) {
 
 // makeReady offers a strand with waiting tasks to the workers.
 func (e *engine) makeReady(s *strand) {
-	if e.takeable == 0 {
+	if e.takeable == 0 && e.batchWait > 0 {
 		e.since = time.Now()
 	}
-	e.takeable += len(s.waiting)
-	e.ready = append(e.ready, s)
+	e.takeable += s.waiting.n
+	e.ready.push(s)
 	e.work.Signal()
 }
 
 // free ends a worker's hold on a strand.
 func (e *engine) free(s *strand) {
 	s.busy = false
-	if len(s.waiting) > 0 {
+	if s.waiting.n > 0 {
 		e.makeReady(s)
 		return
 	}
@@ -219,8 +225,9 @@ func (e *engine) pause(s *strand, d time.Duration, f func()) {
 
 // forget lets go of a strand that nothing refers to.
 func (e *engine) forget(s *strand) {
-	if s.idle() && s.tenure.strands[s.key] == s {
-		delete(s.tenure.strands, s.key)
+	if s.shared && s.idle() {
+		s.shared = false
+		delete(s.tenure.strands, s.id)
 	}
 }
 
@@ -231,26 +238,23 @@ func (e *engine) dropWaiting(t *tenure) {
 	t.revoked = true
 	t.parked = nil
 	delete(e.parked, t)
-	e.ready = slices.DeleteFunc(e.ready, func(s *strand) bool {
+	e.ready.filter(func(s *strand) bool {
 		if s.tenure != t {
-			return false
+			return true
 		}
-		e.takeable -= len(s.waiting)
-		e.drop(s.waiting)
-		s.waiting = nil
+		e.takeable -= s.waiting.n
+		e.dropAll(&s.waiting)
 		e.forget(s)
-		return true
+		return false
 	})
 	for _, s := range t.strands { // those in a worker's hands
-		e.drop(s.waiting)
-		s.waiting = nil
+		e.dropAll(&s.waiting)
 	}
 	for s := range t.paused {
-		e.drop(s.waiting)
-		s.waiting = nil
+		e.dropAll(&s.waiting)
 		if e.err != nil && s.mode == writeAgain {
-			e.drop(s.writing)
-			s.writing, s.mode = nil, writeNever
+			e.dropAll(&s.writing)
+			s.mode = writeNever
 		}
 	}
 	e.cut(t)
@@ -259,17 +263,22 @@ func (e *engine) dropWaiting(t *tenure) {
 	e.txn.news.Broadcast()
 }
 
-// drop ends tasks that this tenure will not finish.
-func (e *engine) drop(tasks []*task) {
-	for _, k := range tasks {
-		k.gone = true
-		e.leave(k)
+// drop ends a task that this tenure will not finish.
+func (e *engine) drop(k *task) {
+	k.gone = true
+	e.leave(k)
+}
+
+// dropAll empties a queue of such tasks.
+func (e *engine) dropAll(q *queue) {
+	for q.n > 0 {
+		e.drop(q.pop())
 	}
 }
 
 // finish ends a task that is done.
 func (e *engine) finish(k *task) {
-	t := k.strand.tenure
+	t := k.tenure
 	if !t.lost {
 		t.tracker.Done(k.seq)
 	}
@@ -279,9 +288,10 @@ func (e *engine) finish(k *task) {
 
 // leave counts a task out.
 func (e *engine) leave(k *task) {
-	t := k.strand.tenure
+	t := k.tenure
 	e.inFlight--
-	e.bytes -= k.raw.size()
+	e.bytes -= k.size
+	k.raw, k.strand, k.out, k.trial = nil, nil, nil, nil // another task may keep its piece in memory
 	t.inFlight--
 	e.room.Signal()
 	if t.inFlight == 0 {

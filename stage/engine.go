@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type engine struct {
 	watch   sync.WaitGroup
 	ended   chan struct{} // closed when no lane needs watching any more
 	quiet   limiter
+	acks    acks
+	seed    maphash.Seed // of the hashes of keys
 
 	halt context.CancelFunc // stops the reading
 	txn  transactions       // exactly once only
@@ -41,7 +44,7 @@ type engine struct {
 	idle     sync.Cond // a lane or the stage may be finished
 	tenures  map[Lane]*tenure
 	parked   map[*tenure]struct{} // have records that wait for room in the done map
-	ready    []*strand            // have waiting tasks, and nobody is busy with them
+	ready    ring[*strand]        // have waiting tasks, and nobody is busy with them
 	takeable int                  // how many tasks those have
 	since    time.Time            // when takeable rose from 0
 	again    []*strand            // their outputs are to be written again
@@ -58,12 +61,14 @@ func newEngine(c settings) *engine {
 	e := &engine{
 		settings: c,
 		ended:    make(chan struct{}),
+		seed:     maphash.MakeSeed(),
 		tenures:  make(map[Lane]*tenure),
 		parked:   make(map[*tenure]struct{}),
 		timers:   make(map[*time.Timer]struct{}),
 	}
 	e.work.L, e.room.L, e.idle.L, e.txn.news.L = &e.mu, &e.mu, &e.mu, &e.mu
 	e.txn.ready = make(map[*tenure]struct{})
+	e.acks.news.L = &e.acks.mu
 	return e
 }
 
@@ -85,9 +90,10 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 		return fmt.Errorf("stage %q: %w", e.name, err)
 	}
 
-	var workers, committer sync.WaitGroup
+	var workers, committer, hearer sync.WaitGroup
+	hearer.Go(e.hear)
 	for range e.workers {
-		workers.Go(func() { e.toil(work) })
+		workers.Go(func() { (&worker{engine: e}).toil(work) })
 	}
 	stopCommits := make(chan struct{})
 	committer.Go(func() {
@@ -110,6 +116,8 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 	committer.Wait()
 
 	err := e.close(work)
+	e.acks.end()
+	hearer.Wait()
 	if left > 0 && e.err == nil {
 		err = errors.Join(fmt.Errorf("stage %q: %d records were not finished within DrainTimeout (%v); nothing is lost, they are read again by the next run", e.name, left, e.drainTimeout), err)
 	}

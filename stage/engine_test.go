@@ -95,11 +95,11 @@ func (e *engine) empty() error {
 		kept(len(t.paused), "paused strands")
 		kept(len(t.parked), "parked records")
 		kept(t.inFlight, "records of a tenure in flight")
-		kept(len(t.line.tasks), "tasks in line")
+		kept(t.line.tasks.n, "tasks in line")
 	}
 	kept(e.inFlight, "records in flight")
 	kept(e.takeable, "takeable records")
-	kept(len(e.ready), "ready strands")
+	kept(e.ready.n, "ready strands")
 	kept(len(e.again), "strands to rewrite")
 	kept(len(e.parked), "parked tenures")
 	kept(len(e.timers), "timers")
@@ -128,7 +128,7 @@ func testNothingIsKept(t *testing.T, order Order, seed uint64) {
 		s.Order, s.BatchSize, s.MaxInFlight = order, 3, 40
 		s.Retry, s.DrainTimeout = Retry{Attempts: Forever, MaxBackoff: 200 * time.Millisecond}, 30*time.Millisecond
 	})
-	e.process = func(_ context.Context, recs []*Raw) []outcome {
+	e.process = func(_ context.Context, recs []*Raw, _ []outcome) []outcome {
 		time.Sleep(time.Duration(random(5)) * time.Millisecond)
 		results := make([]outcome, len(recs))
 		for i, r := range recs {
@@ -203,7 +203,7 @@ func TestStuckRecordKeepsNoBatchInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const batches = 100
 		e := newTestEngine(nil)
-		e.process = func(_ context.Context, recs []*Raw) []outcome {
+		e.process = func(_ context.Context, recs []*Raw, _ []outcome) []outcome {
 			if recs[0].Key == nil {
 				return []outcome{{err: RetryAfter(errors.New("stuck"), time.Hour), batch: 1}}
 			}
@@ -261,15 +261,15 @@ func TestRevokeTakesNothingOfOtherLanes(t *testing.T) {
 		}})
 	}
 	defer func() { close(e.ended); e.watch.Wait() }()
-	if e.takeable != 10 || e.inFlight != 10 || len(e.ready) != 8 {
-		t.Fatalf("%d takeable, %d in flight, %d strands ready; want 10, 10 and 8", e.takeable, e.inFlight, len(e.ready))
+	if e.takeable != 10 || e.inFlight != 10 || e.ready.n != 8 {
+		t.Fatalf("%d takeable, %d in flight, %d strands ready; want 10, 10 and 8", e.takeable, e.inFlight, e.ready.n)
 	}
 	e.mu.Lock()
 	e.dropWaiting(e.tenures[one])
 	e.mu.Unlock()
-	if e.takeable != 5 || e.inFlight != 5 || len(e.ready) != 4 || len(e.tenures[one].strands) != 0 {
+	if e.takeable != 5 || e.inFlight != 5 || e.ready.n != 4 || len(e.tenures[one].strands) != 0 {
 		t.Errorf("%d takeable, %d in flight, %d strands ready, %d of the lane; want 5, 5, 4 and 0",
-			e.takeable, e.inFlight, len(e.ready), len(e.tenures[one].strands))
+			e.takeable, e.inFlight, e.ready.n, len(e.tenures[one].strands))
 	}
 	e.mu.Lock()
 	e.dropWaiting(e.tenures[other])

@@ -13,15 +13,14 @@ type outcome struct {
 	batch int // err is of a batch of so many, and may be another record's
 }
 
-// processFunc takes records through decode, transform and encode; outcome i
-// belongs to record i. It never panics.
-type processFunc func(ctx context.Context, recs []*Raw) []outcome
+// processFunc takes records through decode, transform and encode, and returns
+// results, filled: results[i] belongs to record i. It never panics.
+type processFunc func(ctx context.Context, recs []*Raw, results []outcome) []outcome
 
 // process is the typed edge of the stage: all that the engine needs to know
 // of In and Out.
 func (s *Stage[In, Out]) process() processFunc {
-	return func(ctx context.Context, recs []*Raw) []outcome {
-		results := make([]outcome, len(recs))
+	return func(ctx context.Context, recs []*Raw, results []outcome) []outcome {
 		in := make([]In, 0, len(recs))
 		at := make([]int, 0, len(recs)) // in[j] is of recs[at[j]]
 		for i, r := range recs {
@@ -38,6 +37,7 @@ func (s *Stage[In, Out]) process() processFunc {
 		}
 
 		out, err := s.transform(ctx, in)
+		made := outputs{all: make([]output, 0, len(in))} // mostly one for each
 		fails, err := asBatch(len(in), len(out), err)
 		for j, i := range at {
 			if err != nil {
@@ -48,7 +48,7 @@ func (s *Stage[In, Out]) process() processFunc {
 				results[i] = outcome{err: fails.Errs[j], step: StepTransform, batch: 1}
 				continue
 			}
-			o, err := s.encode(out[j], recs[i])
+			o, err := s.encode(&made, out[j], recs[i])
 			if err != nil {
 				results[i] = outcome{err: Permanent(err), step: StepEncode, batch: 1}
 				if errors.Is(err, ErrSkip) {
@@ -56,7 +56,7 @@ func (s *Stage[In, Out]) process() processFunc {
 				}
 				continue
 			}
-			results[i].out = o
+			results[i] = outcome{out: o}
 		}
 		return results
 	}
@@ -72,21 +72,33 @@ func (s *Stage[In, Out]) transform(ctx context.Context, in []In) (out []Out, err
 	return s.Transform.Transform(ctx, in)
 }
 
-func (s *Stage[In, Out]) encode(v Out, in *Raw) (out []output, err error) {
+func (s *Stage[In, Out]) encode(made *outputs, v Out, in *Raw) (out []output, err error) {
 	defer recoverTo(&err)
 	if s.Key != nil {
 		withKey := *in
 		withKey.Key = s.Key(v)
 		in = &withKey
 	}
-	return encodeTo(s.Sink, 0, v, in)
+	return encodeTo(made, s.Sink, 0, v, in)
 }
 
-// encodeTo collects what a sink writes for v; its first target is number base.
-func encodeTo[T any](to Sink[T], base int, v T, in *Raw) ([]output, error) {
-	var out []output
-	err := to.Encode(v, in, func(target int, raw Raw) {
-		out = append(out, output{target: base + target, raw: raw})
-	})
-	return out, err
+// outputs collects what sinks write, of many records in one piece of memory.
+// The zero value is ready.
+type outputs struct {
+	all  []output
+	base int // number of the sink's first target
+	emit func(target int, raw Raw)
+}
+
+// encodeTo gives what a sink writes for v; its first target is number base.
+func encodeTo[T any](made *outputs, to Sink[T], base int, v T, in *Raw) ([]output, error) {
+	if made.emit == nil {
+		made.emit = func(target int, raw Raw) {
+			made.all = append(made.all, output{target: made.base + target, raw: raw})
+		}
+	}
+	made.base = base
+	from := len(made.all)
+	err := to.Encode(v, in, made.emit)
+	return made.all[from:len(made.all):len(made.all)], err
 }

@@ -1,6 +1,10 @@
 package stage
 
-import "time"
+import (
+	"bytes"
+	"slices"
+	"time"
+)
 
 // Raw is a record as it travels: bytes, headers, and where it came from. The
 // engine moves Raws; codecs at the edges of a stage turn them into values.
@@ -32,6 +36,16 @@ func (r *Raw) Header(key string) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// clone copies all bytes, so that they keep no larger piece of memory.
+func (r *Raw) clone() *Raw {
+	c := *r
+	c.Key, c.Value, c.Headers = bytes.Clone(r.Key), bytes.Clone(r.Value), slices.Clone(r.Headers)
+	for i := range c.Headers {
+		c.Headers[i].Value = bytes.Clone(c.Headers[i].Value)
+	}
+	return &c
 }
 
 // size is what a record takes in memory, nearly.

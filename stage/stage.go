@@ -289,7 +289,7 @@ func (s *Stage[In, Out]) run(ctx context.Context, n int) error {
 		base := len(s.Sink.Targets)
 		e.bury = func(d DeadLetter) (out []output, err error) {
 			defer recoverTo(&err)
-			return encodeTo(s.DeadLetters, base, d, &d.Record)
+			return encodeTo(&outputs{}, s.DeadLetters, base, d, &d.Record)
 		}
 	}
 	return e.run(ctx, s.Source.Open, s.targets())

@@ -14,7 +14,7 @@ type tenure struct {
 	parked    []Raw         // delivered, and waiting until the done map has room for them
 	tracker   lane.Tracker
 	line      line                 // exactly once only
-	strands   map[string]*strand   // ByKey and ByPartition; the others live in their task
+	strands   map[uint64]*strand   // ByKey and ByPartition; the others live in their task
 	paused    map[*strand]struct{} // wait out a backoff
 	inFlight  int
 	revoked   bool   // nothing new may be begun
@@ -31,9 +31,10 @@ type tenure struct {
 // worker's hands at a time.
 type strand struct {
 	tenure  *tenure
-	key     string
-	waiting []*task
-	writing []*task
+	id      uint64 // in the tenure's strands: its key's hash, or 0 for all
+	shared  bool   // it is there, for later records
+	waiting queue
+	writing queue
 	busy    bool // a worker has some of it, or it waits out a backoff
 	unacked int  // sent tasks of writing that are not resolved yet
 	mode    writeMode
@@ -52,24 +53,62 @@ const (
 
 // task is one record on its way through the stage.
 type task struct {
-	raw    Raw // a copy: a pointer would hold the whole batch in memory
-	strand *strand
-	seq    uint64 // in the lane's tracker
-	own    strand // where there is no order to keep
-	made   bool   // out is known (exactly once only, as is gone)
-	gone   bool   // dropped: its lane was taken away
+	raw    *Raw // in the batch that it was read with, or a copy once it has failed
+	size   int  // of raw, as it counts for MaxInFlightBytes
+	tenure *tenure
+	strand *strand // until it leaves
+	next   *task   // in the queue that it is in
+	seq    uint64  // in the lane's tracker
+	out    []output
+	trial  *trial // nil: nothing has failed so far
+	own    strand // of its key, if it was the first with it, or of itself alone
 
+	pending int32 // outputs that are not acknowledged yet
+	state   writeState
+	dead    bool // out is its dead letter
+	made    bool // out is known (exactly once only, as is gone)
+	gone    bool // dropped: its lane was taken away
+}
+
+// trial is what is known of a record that has failed.
+type trial struct {
 	attempts int       // of the transform that have failed
 	failing  time.Time // since when
 	batch    int       // it may be in a batch of so many at the most; 0: of any size
 
-	out       []output
-	dead      bool      // out is its dead letter
 	writes    int       // attempts to write that have failed
 	unwritten time.Time // since when
-	pending   int       // outputs that are not acknowledged yet
-	state     writeState
-	writeErr  error
+	writeErr  error     // of the last one
+}
+
+// tried is what is known of the failures of k, to be added to.
+func (k *task) tried() *trial {
+	if k.trial == nil {
+		k.trial = &trial{}
+	}
+	return k.trial
+}
+
+// writeErr is why the last write of k failed, if it did.
+func (k *task) writeErr() error {
+	if k.trial == nil {
+		return nil
+	}
+	return k.trial.writeErr
+}
+
+// blame notes why a write of k failed. What is so for good counts more.
+func (k *task) blame(err error) {
+	if t := k.tried(); t.writeErr == nil || IsPermanent(err) {
+		t.writeErr = err
+	}
+}
+
+// failedWrite counts a write that failed.
+func (t *trial) failedWrite() {
+	if t.writes++; t.writes == 1 {
+		t.unwritten = time.Now()
+	}
 }
 
 type writeState uint8
@@ -87,43 +126,23 @@ type output struct {
 	raw    Raw
 }
 
-// resolve settles one acknowledgement of t and reports whether it was the
+// resolve settles one acknowledgement of k and reports whether it was the
 // last one.
-func (t *task) resolve(err error) bool {
-	if err != nil && (t.writeErr == nil || IsPermanent(err)) {
-		t.writeErr = err
+func (k *task) resolve(err error) bool {
+	if err != nil {
+		k.blame(err)
 	}
-	if t.pending--; t.pending > 0 {
+	if k.pending--; k.pending > 0 {
 		return false
 	}
-	if t.writeErr != nil {
-		t.state = failed
-	} else {
-		t.state = acked
+	k.state = acked
+	if k.writeErr() != nil {
+		k.state = failed
 	}
 	return true
 }
 
-// popAcked takes the longest prefix of writing that is acknowledged.
-func (s *strand) popAcked() (done []*task) {
-	n := 0
-	for n < len(s.writing) && s.writing[n].state == acked {
-		n++
-	}
-	done = s.writing[:n:n]
-	s.writing = s.writing[n:]
-	return done
-}
-
-// putBack returns tasks to the front of the strand, in their order.
-func (s *strand) putBack(tasks []*task) {
-	if len(tasks) == 0 {
-		return
-	}
-	s.waiting = append(append(make([]*task, 0, len(tasks)+len(s.waiting)), tasks...), s.waiting...)
-}
-
 // idle reports whether nothing refers to the strand any more.
 func (s *strand) idle() bool {
-	return !s.busy && len(s.waiting) == 0 && len(s.writing) == 0 && s.mode == writeThrough
+	return !s.busy && s.waiting.n == 0 && s.writing.n == 0 && s.mode == writeThrough
 }

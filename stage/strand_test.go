@@ -28,8 +28,8 @@ func TestTaskResolves(t *testing.T) {
 				t.Errorf("%s: resolved by answer %d of %d", c.name, i+1, len(c.acks))
 			}
 		}
-		if k.state != c.state || !errors.Is(k.writeErr, c.err) {
-			t.Errorf("%s: state %v, error %v", c.name, k.state, k.writeErr)
+		if k.state != c.state || !errors.Is(k.writeErr(), c.err) {
+			t.Errorf("%s: state %v, error %v", c.name, k.state, k.writeErr())
 		}
 	}
 }
@@ -37,7 +37,8 @@ func TestTaskResolves(t *testing.T) {
 // TestStrandIsIdle only when nothing at all refers to it: a strand that is
 // forgotten too early meets its own key again as another strand.
 func TestStrandIsIdle(t *testing.T) {
-	some := []*task{{}}
+	var some queue
+	some.push(&task{})
 	for name, s := range map[string]strand{
 		"busy":       {busy: true},
 		"waiting":    {waiting: some},

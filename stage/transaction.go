@@ -30,15 +30,20 @@ var errTakenAway = errors.New("a partition was taken away")
 
 // line is what exactly-once delivery keeps of a lane.
 type line struct {
-	tasks   []*task // delivered and not published, in that order
-	entered int     // how many of them are in the open transaction
+	tasks   ring[*task] // delivered and not published, in that order
+	entered int         // how many of them are in the open transaction
+}
+
+// next reports whether the front of the line may enter the transaction.
+func (l *line) next() bool {
+	return l.entered < l.tasks.n && (*l.tasks.at(l.entered)).made
 }
 
 // made notes that a task's outputs are known.
 func (e *engine) made(k *task) {
 	k.made = true
-	t := k.strand.tenure
-	if l := &t.line; l.entered < len(l.tasks) && l.tasks[l.entered].made {
+	t := k.tenure
+	if l := &t.line; l.next() {
 		e.txn.ready[t] = struct{}{}
 		e.txn.news.Signal()
 	}
@@ -48,18 +53,19 @@ func (e *engine) made(k *task) {
 // it is not published in this tenure. The caller holds mu.
 func (e *engine) cut(t *tenure) {
 	l := &t.line
-	first := slices.IndexFunc(l.tasks, func(k *task) bool { return k.gone })
-	if first < 0 {
-		return
+	first := 0
+	for first < l.tasks.n && !(*l.tasks.at(first)).gone {
+		first++
 	}
-	for _, k := range l.tasks[first:] {
+	for i := first; i < l.tasks.n; i++ {
+		k := *l.tasks.at(i)
 		if k.made && !k.gone {
 			e.leave(k)
 		}
 		k.gone = true // a worker that still has it drops it
 	}
-	l.tasks = l.tasks[:first]
-	if l.entered == len(l.tasks) {
+	l.tasks.cut(first)
+	if l.entered == first {
 		delete(e.txn.ready, t)
 	}
 }
@@ -177,7 +183,7 @@ func (e *engine) mustEnd() bool {
 		return true
 	}
 	for _, k := range e.txn.tasks {
-		if k.strand.tenure.revoked {
+		if k.tenure.revoked {
 			return true
 		}
 	}
@@ -191,18 +197,18 @@ func (e *engine) transactionSize() int { return max(1, e.maxInFlight/2) }
 // anyLost reports whether the open transaction holds outputs of a lane that is
 // lost.
 func (e *engine) anyLost() bool {
-	return slices.ContainsFunc(e.txn.tasks, func(k *task) bool { return k.strand.tenure.lost })
+	return slices.ContainsFunc(e.txn.tasks, func(k *task) bool { return k.tenure.lost })
 }
 
 // collect moves what is ready into the transaction. The caller holds mu.
 func (e *engine) collect() (send []*task) {
 	for t := range e.txn.ready {
 		l := &t.line
-		for l.entered < len(l.tasks) && l.tasks[l.entered].made {
+		for l.next() {
 			if len(e.txn.tasks) >= e.transactionSize() {
 				return send
 			}
-			k := l.tasks[l.entered]
+			k := *l.tasks.at(l.entered)
 			l.entered++
 			e.txn.tasks = append(e.txn.tasks, k)
 			e.txn.unsure += len(k.out)
@@ -218,7 +224,9 @@ func (e *engine) enterTransaction(round int, tasks []*task) {
 	var recs []Raw
 	var owner []*task
 	for _, k := range tasks {
-		k.writeErr = nil
+		if k.trial != nil {
+			k.trial.writeErr = nil
+		}
 		for _, o := range k.out {
 			recs = append(recs, o.raw)
 			owner = append(owner, k)
@@ -227,24 +235,24 @@ func (e *engine) enterTransaction(round int, tasks []*task) {
 	if len(recs) == 0 {
 		return
 	}
-	e.txn.writer.Write(recs, func(i int, err error) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		x := &e.txn
-		if x.round != round {
-			return
-		}
-		x.unsure--
-		if k := owner[i]; err != nil {
-			x.failed = true
-			if k.writeErr == nil || IsPermanent(err) {
-				k.writeErr = err
-			}
-		}
-		if x.unsure == 0 || x.failed {
-			x.news.Broadcast()
-		}
-	})
+	e.txn.writer.Write(recs, func(i int, err error) { e.acks.add(owner[i], err, round) })
+}
+
+// entered takes the writer's word on one output of the open transaction. The
+// caller holds mu.
+func (e *engine) entered(a ack) {
+	x := &e.txn
+	if x.round != a.round {
+		return
+	}
+	x.unsure--
+	if a.err != nil {
+		x.failed = true
+		a.task.blame(a.err)
+	}
+	if x.unsure == 0 || x.failed {
+		x.news.Broadcast()
+	}
 }
 
 // sum gives what a commit of the open transaction says, or why it must not be
@@ -256,8 +264,8 @@ func (e *engine) sum(ctx context.Context) (map[Lane]Mark, error) {
 	x.round++ // answers that come from here on are too late
 	switch {
 	case x.failed:
-		i := slices.IndexFunc(x.tasks, func(k *task) bool { return k.writeErr != nil })
-		return nil, x.tasks[i].writeErr
+		i := slices.IndexFunc(x.tasks, func(k *task) bool { return k.writeErr() != nil })
+		return nil, x.tasks[i].writeErr()
 	case e.anyLost():
 		return nil, errTakenAway
 	case x.unsure > 0:
@@ -265,7 +273,7 @@ func (e *engine) sum(ctx context.Context) (map[Lane]Mark, error) {
 	}
 	marks := make(map[Lane]Mark)
 	for _, k := range x.tasks {
-		marks[k.strand.tenure.lane] = Mark{Offset: k.raw.Offset + 1}
+		marks[k.tenure.lane] = Mark{Offset: k.raw.Offset + 1}
 	}
 	return marks, nil
 }
@@ -277,19 +285,17 @@ func (e *engine) mendRefused() {
 	tasks := e.txn.tasks
 	e.mu.Unlock()
 	for _, k := range tasks {
-		if k.writeErr == nil || e.isLost(k.strand.tenure) {
+		if k.writeErr() == nil || e.isLost(k.tenure) {
 			continue
 		}
-		if k.writes++; k.writes == 1 {
-			k.unwritten = time.Now()
-		}
+		k.trial.failedWrite()
 		if e.mend(k) {
 			continue
 		}
 		e.mu.Lock()
-		k.strand.tenure.line.entered = 0
-		e.drop([]*task{k})
-		e.cut(k.strand.tenure)
+		k.tenure.line.entered = 0
+		e.drop(k)
+		e.cut(k.tenure)
 		e.mu.Unlock()
 	}
 }
@@ -304,10 +310,10 @@ func (e *engine) conclude(committed bool) {
 	x.tasks, x.unsure, x.failed = nil, 0, false
 	lanes := make(map[*tenure]struct{})
 	for _, k := range tasks {
-		t := k.strand.tenure
+		t := k.tenure
 		lanes[t] = struct{}{}
 		if committed {
-			t.line.tasks = t.line.tasks[1:] // k is its first: they entered in this order
+			t.line.tasks.pop() // k is its first: they entered in this order
 			e.finish(k)
 		}
 	}
@@ -315,7 +321,7 @@ func (e *engine) conclude(committed bool) {
 		t.line.entered = 0
 		if t.lost {
 			e.discard(t)
-		} else if len(t.line.tasks) > 0 && t.line.tasks[0].made {
+		} else if t.line.next() {
 			x.ready[t] = struct{}{}
 		}
 	}
@@ -324,10 +330,10 @@ func (e *engine) conclude(committed bool) {
 
 // discard drops all that is not published of a lane. The caller holds mu.
 func (e *engine) discard(t *tenure) {
-	if len(t.line.tasks) > 0 {
-		k := t.line.tasks[0]
+	if t.line.tasks.n > 0 {
+		k := *t.line.tasks.at(0)
 		if k.made {
-			e.drop([]*task{k})
+			e.drop(k)
 		}
 		k.gone = true
 		e.cut(t)
@@ -340,7 +346,7 @@ func (e *engine) loseRevoked() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, k := range e.txn.tasks {
-		if t := k.strand.tenure; t.revoked {
+		if t := k.tenure; t.revoked {
 			t.lost = true
 		}
 	}

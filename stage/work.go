@@ -4,92 +4,113 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
+// worker is one of a stage's workers, with what it has in hand. Its slices are
+// filled again and again.
+type worker struct {
+	*engine
+	batch   []*task
+	recs    []*Raw
+	results []outcome
+	shares  []share
+	send    []*task
+}
+
 // toil is the life of a worker.
-func (e *engine) toil(ctx context.Context) {
+func (w *worker) toil(ctx context.Context) {
 	for {
-		batch, again, ok := e.take()
+		again, ok := w.take()
 		switch {
 		case !ok:
 			return
 		case again != nil:
-			e.writeAgain(again)
+			w.writeAgain(again)
 		default:
-			e.settle(ctx, batch, e.process(ctx, raws(batch)))
+			for _, k := range w.batch {
+				w.recs = append(w.recs, k.raw)
+			}
+			w.results = w.process(ctx, w.recs, slices.Grow(w.results, len(w.recs))[:len(w.recs)])
+			w.settle(ctx)
+			w.letGo()
 		}
 	}
 }
 
-func raws(batch []*task) []*Raw {
-	recs := make([]*Raw, len(batch))
-	for i, k := range batch {
-		recs[i] = &k.raw
-	}
-	return recs
+// letGo empties the worker's hands: nothing of a batch that is over stays in
+// memory.
+func (w *worker) letGo() {
+	clear(w.batch)
+	clear(w.recs)
+	clear(w.results)
+	clear(w.shares)
+	clear(w.send)
+	w.batch, w.recs, w.results, w.shares, w.send = w.batch[:0], w.recs[:0], w.results[:0], w.shares[:0], w.send[:0]
 }
 
 // take waits for work: a batch, or a strand whose outputs are to be written
 // again. It returns false when there will be none.
-func (e *engine) take() (batch []*task, again *strand, ok bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (w *worker) take() (again *strand, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for {
 		switch {
-		case e.closed:
-			return nil, nil, false
-		case len(e.again) > 0:
-			again, e.again = e.again[0], e.again[1:]
-			return nil, again, true
-		case e.takeable == 0:
-			e.work.Wait()
+		case w.closed:
+			return nil, false
+		case len(w.again) > 0:
+			again, w.again = w.again[0], w.again[1:]
+			return again, true
+		case w.takeable == 0:
+			w.work.Wait()
 			continue
 		}
-		left := time.Until(e.since.Add(e.batchWait))
-		if e.batchWait == 0 || e.stopped || e.takeable >= e.batchSize || left <= 0 {
-			return e.fill(), nil, true
+		var left time.Duration
+		if w.batchWait > 0 && !w.stopped && w.takeable < w.batchSize {
+			left = time.Until(w.since.Add(w.batchWait))
+		}
+		if left <= 0 {
+			w.fill()
+			return nil, true
 		}
 		wake := time.AfterFunc(left, func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			e.work.Broadcast()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.work.Broadcast()
 		})
-		e.work.Wait()
+		w.work.Wait()
 		wake.Stop()
 	}
 }
 
 // fill makes a batch of what is ready, strand by strand.
-func (e *engine) fill() []*task {
-	var batch []*task
-	most := e.batchSize
-	for len(batch) < most && len(e.ready) > 0 {
-		s := e.ready[0]
-		n := 0
-		for n < len(s.waiting) && len(batch)+n < s.waiting[n].atMost(most) {
-			most = s.waiting[n].atMost(most)
-			n++
-		}
-		if n == 0 {
+func (w *worker) fill() {
+	batch := w.batch
+	most := w.batchSize
+	for len(batch) < most && w.ready.n > 0 {
+		s := *w.ready.at(0)
+		if len(batch) >= s.waiting.first.atMost(most) {
 			break // it has to be in a smaller batch
 		}
-		e.ready = e.ready[1:]
-		e.takeable -= len(s.waiting)
+		w.ready.pop()
+		w.takeable -= s.waiting.n
 		s.busy = true
-		batch = append(batch, s.waiting[:n]...)
-		s.waiting = s.waiting[n:]
+		for s.waiting.n > 0 && len(batch) < s.waiting.first.atMost(most) {
+			most = s.waiting.first.atMost(most)
+			batch = append(batch, s.waiting.pop())
+		}
 	}
-	if e.takeable > 0 {
-		e.work.Signal()
+	if w.takeable > 0 {
+		w.work.Signal()
 	}
-	return batch
+	w.batch = batch
 }
 
 // atMost is how large a batch may be with k in it.
 func (k *task) atMost(size int) int {
-	if k.batch > 0 {
-		return min(size, k.batch)
+	if k.trial != nil && k.trial.batch > 0 {
+		return min(size, k.trial.batch)
 	}
 	return size
 }
@@ -106,36 +127,35 @@ type share struct {
 
 // settle takes a batch out of a worker's hands: outputs to their writers,
 // failures back to their strands.
-func (e *engine) settle(ctx context.Context, batch []*task, results []outcome) {
-	var shares []share
+func (w *worker) settle(ctx context.Context) {
+	batch, results := w.batch, w.results
 	for i := 0; i < len(batch); {
 		j := i + 1
 		for j < len(batch) && batch[j].strand == batch[i].strand {
 			j++
 		}
-		h := share{strand: batch[i].strand, tasks: batch[i:j]}
-		if !e.isLost(h.strand.tenure) {
-			h = e.judge(ctx, h.tasks, results[i:j])
-		}
-		shares = append(shares, h)
+		w.shares = append(w.shares, w.judge(ctx, batch[i:j], results[i:j]))
 		i = j
 	}
 
-	var send []*task
-	e.mu.Lock()
-	for _, h := range shares {
-		send = append(send, e.keep(h)...)
+	w.mu.Lock()
+	for i := range w.shares {
+		w.keep(&w.shares[i])
 	}
-	e.mu.Unlock()
+	w.mu.Unlock()
 
 	// The strands stay busy until the writers have their outputs: another
 	// worker could otherwise overtake this one on the way there.
-	e.send(send)
+	w.engine.send(w.send)
 
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, h := range shares {
-		e.pause(h.strand, h.pause, func() { e.free(h.strand) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.shares {
+		if h.pause <= 0 {
+			w.free(h.strand)
+		} else {
+			w.pause(h.strand, h.pause, func() { w.free(h.strand) })
+		}
 	}
 }
 
@@ -153,23 +173,26 @@ func (e *engine) judge(ctx context.Context, tasks []*task, results []outcome) sh
 			continue
 		case ctx.Err() != nil:
 			return h // it failed because the stage is ending: not its fault
+		case e.isLost(h.strand.tenure):
+			return h // nobody is to hear of it
 		case r.batch > 1 && !paused:
 			// Which one was it? Each half is tried by itself, at once.
 			for _, k := range tasks[i:] {
-				k.batch = r.batch / 2
+				k.tried().batch = r.batch / 2
 			}
 			return h
 		}
-		k.attempts++
-		if k.attempts == 1 {
-			k.failing = time.Now()
+		t := k.tried()
+		if t.attempts++; t.attempts == 1 {
+			t.failing = time.Now()
+			k.raw = k.raw.clone() // it may stay long, and must not keep a whole fetch in memory
 		}
-		if !IsPermanent(r.err) && !e.retry.spent(k.attempts, k.failing) {
-			h.pause = e.retry.pause(k.attempts, r.err)
-			e.warn("a record failed and is tried again", k, "step", string(r.step), "attempts", k.attempts, "pause", h.pause, "err", r.err)
+		if !IsPermanent(r.err) && !e.retry.spent(t.attempts, t.failing) {
+			h.pause = e.retry.pause(t.attempts, r.err)
+			e.warn("a record failed and is tried again", k, "step", string(r.step), "attempts", t.attempts, "pause", h.pause, "err", r.err)
 			return h
 		}
-		if !e.buryTask(k, r.step, k.attempts, r.err) {
+		if !e.buryTask(k, r.step, t.attempts, r.err) {
 			return h
 		}
 		h.n++
@@ -177,8 +200,7 @@ func (e *engine) judge(ctx context.Context, tasks []*task, results []outcome) sh
 	return h
 }
 
-// isLost reports whether what comes of a lane no longer matters: nobody is to
-// hear of its failures.
+// isLost reports whether what comes of a lane no longer matters.
 func (e *engine) isLost(t *tenure) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -193,7 +215,7 @@ func (e *engine) buryTask(k *task, step Step, attempts int, reason error) bool {
 		return false
 	}
 	out, err := e.bury(DeadLetter{
-		Record: k.raw, Stage: e.name, Step: step, Err: reason, Attempts: attempts, Time: time.Now(),
+		Record: *k.raw, Stage: e.name, Step: step, Err: reason, Attempts: attempts, Time: time.Now(),
 	})
 	if err != nil {
 		e.failRecord(k, step, attempts, fmt.Errorf("%w; and its dead letter could not be encoded: %w", reason, err))
@@ -230,39 +252,42 @@ func (e *engine) failRecord(k *task, step Step, attempts int, reason error) {
 	})
 }
 
-// keep enters a share into its strand and returns what is to be sent.
-func (e *engine) keep(h share) (send []*task) {
+// keep enters a share into its strand, and what is to be sent into w.send.
+func (w *worker) keep(h *share) {
 	s, t := h.strand, h.strand.tenure
 	if t.lost || s.mode == writeNever {
-		e.drop(h.tasks) // nobody waits for these any more
-		return nil
+		for _, k := range h.tasks { // nobody waits for these any more
+			w.drop(k)
+		}
+		return
 	}
 	for _, k := range h.tasks[:h.n] {
 		switch {
 		case k.gone:
-			e.leave(k)
+			w.leave(k)
 			continue
-		case e.delivery == ExactlyOnce:
-			e.made(k)
+		case w.delivery == ExactlyOnce:
+			w.made(k)
 			continue
 		}
-		s.writing = append(s.writing, k)
+		s.writing.push(k)
 		switch {
 		case len(k.out) == 0 && s.mode == writeThrough:
 			k.state = acked
 		case s.mode == writeThrough:
 			s.launch(k)
-			send = append(send, k)
+			w.send = append(w.send, k)
 		}
 	}
 	if rest := h.tasks[h.n:]; t.revoked {
-		e.drop(rest)
-		e.cut(t)
+		for _, k := range rest {
+			w.drop(k)
+		}
+		w.cut(t)
 	} else {
-		s.putBack(rest)
+		s.waiting.putBack(rest)
 	}
-	e.progress(s)
-	return send
+	w.progress(s)
 }
 
 // warn logs what happened to a record, at most a line a second.

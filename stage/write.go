@@ -8,35 +8,45 @@ import (
 
 // launch notes that a task's outputs are on their way.
 func (s *strand) launch(k *task) {
-	k.state, k.pending, k.writeErr = sent, len(k.out), nil
+	k.state, k.pending = sent, int32(len(k.out))
+	if k.trial != nil {
+		k.trial.writeErr = nil
+	}
 	s.unacked++
 }
 
-// send gives the outputs of launched tasks to their writers, in order. A task
-// without outputs is acknowledged at once.
+// parcel is what one writer gets of some tasks, and whose each record is.
+type parcel struct {
+	recs  []Raw
+	owner []*task
+}
+
+// send gives the outputs of launched tasks to their writers, in order.
 func (e *engine) send(tasks []*task) {
-	for n, w := range e.writers {
-		var recs []Raw
-		var owner []*task
-		for _, k := range tasks {
-			for _, o := range k.out {
-				if e.writer[o.target] == n {
-					recs = append(recs, o.raw)
-					owner = append(owner, k)
-				}
-			}
+	if len(tasks) == 0 {
+		return
+	}
+	parcels := make([]parcel, len(e.writers))
+	parcels[0] = parcel{make([]Raw, 0, len(tasks)), make([]*task, 0, len(tasks))} // mostly there are no others
+	for _, k := range tasks {
+		for i := range k.out {
+			p := &parcels[e.writer[k.out[i].target]]
+			p.recs = append(p.recs, k.out[i].raw)
+			p.owner = append(p.owner, k)
 		}
-		if len(recs) > 0 {
-			w.Write(recs, func(i int, err error) { e.acknowledge(owner[i], err) })
+	}
+	// Only now: a task may be done, and gone, as soon as a writer has it all.
+	for n, p := range parcels {
+		if len(p.recs) > 0 {
+			e.writers[n].Write(p.recs, func(i int, err error) { e.acks.add(p.owner[i], err, 0) })
 		}
 	}
 }
 
-// acknowledge takes a writer's word on one output.
-func (e *engine) acknowledge(k *task, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !k.resolve(err) {
+// acknowledge takes a writer's word on one output. The caller holds mu.
+func (e *engine) acknowledge(a ack) {
+	k := a.task
+	if !k.resolve(a.err) {
 		return
 	}
 	s := k.strand
@@ -51,13 +61,13 @@ func (e *engine) acknowledge(k *task, err error) {
 // all after it written again once nothing of the strand is on its way. The
 // caller holds mu.
 func (e *engine) progress(s *strand) {
-	for _, k := range s.popAcked() {
-		e.finish(k)
+	for s.writing.n > 0 && s.writing.first.state == acked {
+		e.finish(s.writing.pop())
 	}
 	if s.mode == writeFailed && s.unacked == 0 {
 		if e.err != nil || s.tenure.lost {
-			e.drop(s.writing)
-			s.writing, s.mode = nil, writeNever
+			e.dropAll(&s.writing)
+			s.mode = writeNever
 		} else {
 			e.rewriteLater(s)
 		}
@@ -71,19 +81,17 @@ func (e *engine) rewriteLater(s *strand) {
 	s.mode = writeAgain
 	s.round++
 	var pause time.Duration
-	for _, k := range s.writing {
+	for k := range s.writing.all() {
 		if k.state != failed {
 			continue
 		}
-		if k.writes++; k.writes == 1 {
-			k.unwritten = time.Now()
-		}
-		if !IsPermanent(k.writeErr) {
-			pause = max(pause, e.retry.pause(k.writes, k.writeErr))
+		k.trial.failedWrite()
+		if !IsPermanent(k.trial.writeErr) {
+			pause = max(pause, e.retry.pause(k.trial.writes, k.trial.writeErr))
 		}
 	}
-	if k := s.writing[0]; pause > 0 {
-		e.warn("a result was not written and is tried again", k, "attempts", k.writes, "pause", pause, "err", k.writeErr)
+	if k := s.writing.first; pause > 0 {
+		e.warn("a result was not written and is tried again", k, "attempts", k.trial.writes, "pause", pause, "err", k.trial.writeErr)
 	}
 	e.pause(s, pause, func() {
 		e.again = append(e.again, s)
@@ -107,7 +115,7 @@ func (e *engine) writeAgain(s *strand) {
 		return
 	}
 	var broken []*task
-	for _, k := range s.writing {
+	for k := range s.writing.all() {
 		if k.state == failed {
 			broken = append(broken, k)
 		}
@@ -127,13 +135,13 @@ func (e *engine) writeAgain(s *strand) {
 		e.progress(s)
 		return
 	}
-	for _, k := range s.writing {
+	for k := range s.writing.all() {
 		k.state = held
 	}
 	// What other workers hold back meanwhile is sent here too, in its turn.
 	for s.mode == writeAgain && s.round == round {
 		var send []*task
-		for _, k := range s.writing {
+		for k := range s.writing.all() {
 			switch {
 			case k.state != held:
 			case len(k.out) == 0:
@@ -157,15 +165,16 @@ func (e *engine) writeAgain(s *strand) {
 // mend decides what is written for a task whose write failed: the same again,
 // or its dead letter. It returns false when the stage has to stop.
 func (e *engine) mend(k *task) bool {
-	permanent := IsPermanent(k.writeErr)
+	t := k.trial
+	permanent := IsPermanent(t.writeErr)
 	switch {
 	case permanent && k.dead:
-		e.failRecord(k, StepWrite, k.writes, fmt.Errorf("its dead letter was refused: %w", k.writeErr))
+		e.failRecord(k, StepWrite, t.writes, fmt.Errorf("its dead letter was refused: %w", t.writeErr))
 		return false
 	case permanent:
-		return e.buryTask(k, StepWrite, k.writes, k.writeErr)
-	case !errors.Is(k.writeErr, ErrUnavailable) && e.retry.spent(k.writes, k.unwritten):
-		e.failRecord(k, StepWrite, k.writes, k.writeErr)
+		return e.buryTask(k, StepWrite, t.writes, t.writeErr)
+	case !errors.Is(t.writeErr, ErrUnavailable) && e.retry.spent(t.writes, t.unwritten):
+		e.failRecord(k, StepWrite, t.writes, t.writeErr)
 		return false
 	}
 	return true
