@@ -21,8 +21,9 @@ type producer struct {
 	order sync.Mutex // keeps the records of one Write together
 }
 
-// receipt finds the way back from an answer to who asked.
-type receipt struct {
+// parcel is a message, and the way back from its answer to who asked.
+type parcel struct {
+	message.Outgoing
 	done func(i int, err error)
 	i    int
 }
@@ -31,14 +32,14 @@ func newProducer(async sarama.AsyncProducer, cfg *sarama.Config) *producer {
 	p := &producer{async: async, limit: cfg.Producer.MaxMessageBytes}
 	p.heard.Go(func() {
 		for m := range async.Successes() {
-			r := m.Metadata.(receipt)
-			r.done(r.i, nil)
+			p := m.Metadata.(*parcel)
+			p.done(p.i, nil)
 		}
 	})
 	p.heard.Go(func() {
 		for e := range async.Errors() {
-			r := e.Msg.Metadata.(receipt)
-			r.done(r.i, classify(e))
+			p := e.Msg.Metadata.(*parcel)
+			p.done(p.i, classify(e))
 		}
 	})
 	return p
@@ -47,15 +48,18 @@ func newProducer(async sarama.AsyncProducer, cfg *sarama.Config) *producer {
 func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	p.order.Lock()
 	defer p.order.Unlock()
+	parcels := make([]parcel, len(recs))
 	for i := range recs {
-		m := message.ToProducer(&recs[i])
+		k := &parcels[i]
+		k.done, k.i = done, i
+		m := k.Set(&recs[i])
 		// sarama would find this out, too, but fail all that is in the same
 		// transaction.
 		if size := m.ByteSize(2); size > p.limit {
 			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, p.limit)))
 			continue
 		}
-		m.Metadata = receipt{done, i}
+		m.Metadata = k
 		p.async.Input() <- m
 	}
 }

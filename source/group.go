@@ -44,9 +44,12 @@ type groupReader struct {
 	woken   chan struct{}
 }
 
+// maxBatch is how many records the stage gets at once.
+const maxBatch = 256
+
 // A queue above these pauses its partition; at half of them it reads on.
 const (
-	queueRecords = 1024
+	queueRecords = 8192
 	queueBytes   = 4 << 20
 )
 
@@ -178,9 +181,13 @@ func (r *groupReader) poll() (stage.Batch, error) {
 	}
 	l := r.line[0]
 	r.line = r.line[1:]
-	b := stage.Batch{Lane: l, Records: l.queue}
-	l.queue, l.bytes, l.queued, l.delivered = nil, 0, false, true
-	if l.paused {
+	b := stage.Batch{Lane: l, Records: l.queue[0]}
+	l.queue[0] = nil // it is the stage's now
+	l.queue, l.queued, l.delivered = l.queue[1:], false, true
+	l.records -= len(b.Records)
+	l.bytes -= size(b.Records)
+	r.list(l)
+	if l.paused && l.records <= queueRecords/2 && l.bytes <= queueBytes/2 {
 		l.paused = false
 		r.group.Resume(map[string][]int32{l.topic: {l.partition}})
 	}
@@ -220,7 +227,7 @@ func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Consu
 
 	r.mu.Lock()
 	delete(r.lanes, l)
-	l.queue = nil // whoever gets the partition next reads these
+	l.queue, l.records, l.bytes = nil, 0, 0 // whoever gets the partition next reads these
 	r.unlist(l)
 	if l.paused { // a pause outlives the claim
 		r.group.Resume(map[string][]int32{l.topic: {l.partition}})
@@ -252,15 +259,13 @@ func (r *groupReader) fetch(s sarama.ConsumerGroupSession, c sarama.ConsumerGrou
 			if !ok {
 				return
 			}
-			recs := []stage.Raw{message.FromConsumer(m)}
-			for more := true; more && len(recs) < 256; {
-				select {
-				case m, ok := <-c.Messages():
-					if more = ok; ok {
-						recs = append(recs, message.FromConsumer(m))
-					}
-				default:
-					more = false
+			// What is there by now comes along. Nobody else takes of it.
+			more := min(len(c.Messages()), maxBatch-1)
+			recs := make([]stage.Raw, 1, 1+more)
+			recs[0] = message.FromConsumer(m)
+			for range more {
+				if m, ok := <-c.Messages(); ok {
+					recs = append(recs, message.FromConsumer(m))
 				}
 			}
 			r.enqueue(l, bound.cut(recs))
@@ -278,15 +283,22 @@ func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.queue = append(l.queue, recs...)
-	for i := range recs {
-		l.bytes += len(recs[i].Key) + len(recs[i].Value)
-	}
+	l.queue = append(l.queue, recs)
+	l.records += len(recs)
+	l.bytes += size(recs)
 	r.list(l)
-	if !l.paused && (len(l.queue) > queueRecords || l.bytes > queueBytes) {
+	if !l.paused && (l.records > queueRecords || l.bytes > queueBytes) {
 		l.paused = true
 		r.group.Pause(map[string][]int32{l.topic: {l.partition}})
 	}
+}
+
+// size is what records take in memory, nearly.
+func size(recs []stage.Raw) (n int) {
+	for i := range recs {
+		n += len(recs[i].Key) + len(recs[i].Value)
+	}
+	return n
 }
 
 // list puts a lane at the end of the line if it has something for the stage.

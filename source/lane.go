@@ -20,13 +20,14 @@ type claimLane struct {
 	once      sync.Once
 
 	// The reader's lock guards these.
-	queue     []stage.Raw // fetched, and not delivered yet
-	bytes     int         // of queue
-	queued    bool        // the lane is in the reader's line
-	delivered bool        // the stage knows this lane
-	paused    bool        // sarama fetches no more of it
-	held      bool        // the stage takes no more of it
-	atEnd     bool        // a bounded run has read all of it
+	queue     [][]stage.Raw // fetched, and not delivered yet
+	records   int           // in queue
+	bytes     int           // of those
+	queued    bool          // the lane is in the reader's line
+	delivered bool          // the stage knows this lane
+	paused    bool          // sarama fetches no more of it
+	held      bool          // the stage takes no more of it
+	atEnd     bool          // a bounded run has read all of it
 
 	over bool // no commit comes any more; the reader's lock for commits guards it
 }
