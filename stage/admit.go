@@ -79,9 +79,11 @@ func (e *engine) park(t *tenure, recs []Raw) {
 	t.parked = recs
 	e.parked[t] = struct{}{}
 	t.resume.Pause()
-	topic, partition := t.lane.ID()
-	e.log.Warn("a partition waits for an old record: too much is done above it to be committed",
-		"topic", topic, "partition", partition, "record", t.tracker.First(), "done_above", t.tracker.Pending())
+	if missed, ok := e.held.allow(time.Now()); ok {
+		topic, partition := t.lane.ID()
+		e.log.Warn("a partition waits for an old record: too much is done above it to be committed",
+			"topic", topic, "partition", partition, "record", t.tracker.First(), "done_above", t.tracker.Pending(), "lines_left_out", missed)
+	}
 }
 
 // unpark takes in what has room by now.

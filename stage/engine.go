@@ -29,7 +29,8 @@ type engine struct {
 	writer  []int // by target, its place in writers; targets that share have the same
 	watch   sync.WaitGroup
 	ended   chan struct{} // closed when no lane needs watching any more
-	quiet   limiter
+	quiet   limiter       // of lines about records
+	held    limiter       // of those about partitions that wait
 	acks    acks
 	seed    maphash.Seed // of the hashes of keys
 
@@ -104,7 +105,7 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 		}
 	})
 
-	unhook := context.AfterFunc(reading, e.stopAdmitting)
+	unhook := context.AfterFunc(reading, e.stopBeginning)
 	defer unhook()
 	if err := e.read(reading, work); err != nil {
 		e.fail(fmt.Errorf("stage %q: read: %w", e.name, err))
@@ -212,9 +213,19 @@ func (e *engine) fail(err error) {
 	e.work.Broadcast()
 }
 
-func (e *engine) stopAdmitting() {
+// stopBeginning drops what no worker has begun: the stage is told to stop.
+func (e *engine) stopBeginning() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.stopAdmitting()
+	for _, t := range e.tenures {
+		e.dropWaiting(t)
+	}
+	e.idle.Broadcast()
+}
+
+// stopAdmitting lets nothing more in. The caller holds mu.
+func (e *engine) stopAdmitting() {
 	e.stopped = true
 	e.txn.news.Broadcast() // nor does a transaction stay open
 	e.room.Broadcast()
@@ -225,7 +236,6 @@ func (e *engine) stopAdmitting() {
 // how many records could not be finished in time. A source that has ended is
 // no hurry: the time runs from when the stage is told to stop, or fails.
 func (e *engine) drain(stop context.Context) (left int) {
-	e.stopAdmitting()
 	late := false
 	var timer *time.Timer
 	unhook := context.AfterFunc(stop, func() {
@@ -245,6 +255,7 @@ func (e *engine) drain(stop context.Context) (left int) {
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.stopAdmitting()
 	for e.inFlight > 0 && !late {
 		e.idle.Wait()
 	}

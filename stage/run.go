@@ -15,10 +15,11 @@ type Runner interface {
 // Run checks the stages (see [Check]) and runs them until ctx ends, every
 // source is at its end, or one stage fails, which stops the others too.
 //
-// When ctx ends the stages stop reading, finish what is in flight within
-// [Stage.DrainTimeout], commit, and leave their consumer groups. Run returns
-// nil after such a clean drain, and otherwise what went wrong: nothing is lost
-// by that, records that were not finished are read again by the next run.
+// When ctx ends the stages stop reading, finish what their workers have begun
+// within [Stage.DrainTimeout], commit, and leave their consumer groups. Run
+// returns nil after such a clean drain, and otherwise what went wrong: nothing
+// is lost by that, records that were not finished are read again by the next
+// run.
 func Run(ctx context.Context, stages ...Runner) error {
 	if err := Check(ctx, stages...); err != nil {
 		if ctx.Err() != nil {

@@ -68,8 +68,9 @@ type Stage[In, Out any] struct {
 	Retry Retry
 	// MaxInFlight bounds the records that are in the stage at once: waiting,
 	// in a transform, in a retry, or being written. When it is reached the
-	// stage stops reading. Zero means 1024, or twice what all workers can take
-	// at once, whichever is more.
+	// stage stops reading. It bounds throughput, too: so many records each time
+	// that the brokers take to acknowledge a write. Zero means 8192, or twice
+	// what all workers can take at once, whichever is more.
 	MaxInFlight int
 	// MaxInFlightBytes bounds them by the size of their keys, values and
 	// headers, as they were read. One record is always let in. Zero means
@@ -80,8 +81,8 @@ type Stage[In, Out any] struct {
 	// long a transaction stays open, and so how late results become visible;
 	// zero means 100 ms then.
 	CommitInterval time.Duration
-	// DrainTimeout bounds how long the stage finishes what is in flight when
-	// it is told to stop or loses a partition. Zero means 30 s.
+	// DrainTimeout bounds how long the stage finishes what its workers have
+	// begun when it is told to stop or loses a partition. Zero means 30 s.
 	DrainTimeout time.Duration
 
 	// Logger gets what happens in the stage's life, not each record. Nil means
@@ -178,7 +179,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 		drainTimeout:   cmp.Or(s.DrainTimeout, 30*time.Second),
 		log:            cmp.Or(s.Logger, slog.Default()),
 	}
-	c.maxInFlight = cmp.Or(s.MaxInFlight, max(1024, 2*c.workers*c.batchSize))
+	c.maxInFlight = cmp.Or(s.MaxInFlight, max(8192, 2*c.workers*c.batchSize))
 	c.log = c.log.With("stage", c.name)
 	return c
 }
