@@ -70,14 +70,17 @@ lint: ## gofmt, vet, golangci-lint, tidy
 	done
 
 .PHONY: bench
-bench: bench-app ## all benchmarks: the app, and the engine's own cost a record
-	@cd benchmarks && go test -bench . -benchtime 200000x ./...
+bench: bench-app bench-stream ## all benchmarks, one by one
 
 .PHONY: bench-app
 bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, ARGS="-kafka 4.3.1"
 	@$(ENV)
 	go build -buildvcs=$(if $(wildcard .git),true,auto) -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
 	exec go run ./benchmarks/app $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
+
+.PHONY: bench-stream
+bench-stream: ## a stage beside a loop by hand with sarama, on a real Kafka; about 15 minutes; ARGS="-rounds 3"
+	@go run ./benchmarks/stream $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet

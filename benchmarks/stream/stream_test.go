@@ -1,5 +1,4 @@
-// Package stream measures what a stage costs beside the work that it does.
-package stream
+package main
 
 import (
 	"context"
