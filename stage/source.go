@@ -70,8 +70,8 @@ type Lane interface {
 	// Revoked is closed when the lane must be given up. The stage then
 	// finishes what it has begun, commits, and calls Release.
 	Revoked() <-chan struct{}
-	// Release ends the tenure. It is called once for each lane that Read
-	// delivered.
+	// Release ends the tenure. It is called for each lane that Read delivered,
+	// and once more where records of it were still on their way by then.
 	Release()
 }
 

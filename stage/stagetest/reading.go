@@ -203,13 +203,13 @@ func (r *reading[T]) markAfter(partition, n int, done string) stage.Mark {
 
 func (r *reading[T]) commit(marks map[stage.Lane]stage.Mark) {
 	r.tb.Helper()
-	commit(r.tb, r.reader, marks)
+	commit(r.tb.Context(), r.tb, r.reader, marks)
 }
 
-func commit(tb testing.TB, reader stage.Reader, marks map[stage.Lane]stage.Mark) {
+func commit(ctx context.Context, tb testing.TB, reader stage.Reader, marks map[stage.Lane]stage.Mark) {
 	tb.Helper()
 	within(tb, "Commit", func() {
-		ctx, cancel := context.WithTimeout(tb.Context(), patience)
+		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		if err := reader.Commit(ctx, marks); err != nil {
 			tb.Errorf("Commit: %v", err)

@@ -14,8 +14,8 @@ import (
 
 // put puts records and gives them by partition.
 func (f SourceFixture[T]) put(n, from int) (recs []stage.Record[T], parts map[int][]stage.Record[T]) {
-	recs = f.samples(n, from)
-	f.Put(recs...)
+	f.Put(f.samples(n, from)...)
+	recs = f.samples(n, from) // whatever Put did with its own
 	return recs, byPartition(recs)
 }
 
@@ -123,7 +123,7 @@ func testWaits[T any](tb testing.TB, f SourceFixture[T]) {
 
 // testCommitBesideRead commits all lanes at once while a Read waits.
 func testCommitBesideRead[T any](tb testing.TB, f SourceFixture[T]) {
-	recs, parts := f.put(20*f.partitions(), 0)
+	recs, _ := f.put(5*f.partitions(), 0)
 	r := f.open(tb)
 	r.readTo(len(recs))
 	ctx, stop := context.WithCancel(tb.Context())
@@ -136,19 +136,20 @@ func testCommitBesideRead[T any](tb testing.TB, f SourceFixture[T]) {
 	var all sync.WaitGroup
 	for p, l := range r.lanes {
 		all.Go(func() {
-			for n := 1; n <= 20; n++ {
-				commit(tb, r.reader, map[stage.Lane]stage.Mark{l: r.markAfter(p, n, "")})
+			for n := 1; n <= 5; n++ {
+				commit(tb.Context(), tb, r.reader, map[stage.Lane]stage.Mark{l: r.markAfter(p, n, "")})
 			}
 		})
 	}
 	all.Wait()
 	stop()
 	within(tb, "Read", func() {
-		if err := <-read; !errors.Is(err, context.Canceled) && !(f.Finite && errors.Is(err, io.EOF)) {
+		err := <-read
+		if atEnd := f.Finite && errors.Is(err, io.EOF); !atEnd && !errors.Is(err, context.Canceled) {
 			tb.Errorf("all records are delivered, and a Read beside commits returned %v", err)
 		}
 	})
-	commit(tb, r.reader, nil)
+	commit(tb.Context(), tb, r.reader, nil)
 	r.close()
 	if f.Forgets {
 		return
@@ -157,8 +158,8 @@ func testCommitBesideRead[T any](tb testing.TB, f SourceFixture[T]) {
 	if f.Finite {
 		r.nothingMore()
 	} else {
-		recs, parts = f.put(f.partitions(), len(recs))
-		r.readTo(len(recs))
+		more, parts := f.put(f.partitions(), len(recs))
+		r.readTo(len(more))
 		for p := range f.partitions() {
 			r.compare(p, parts[p])
 		}

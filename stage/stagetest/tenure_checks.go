@@ -132,13 +132,13 @@ func (w *watching[T]) watch(ctx context.Context, partition int, l stage.Lane) {
 			return
 		}
 		// Between the two, the stage commits what it has finished.
-		commit(w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.last[partition]})
+		commit(context.WithoutCancel(ctx), w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.last[partition]})
 		l.Release()
 		w.mu.Lock()
 		w.released[l] = true
 		w.mu.Unlock()
 		// Too late: it must be ignored.
-		commit(w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.late[partition]})
+		commit(context.WithoutCancel(ctx), w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.late[partition]})
 		w.mu.Lock()
 		w.settled[l] = true
 		w.mu.Unlock()
