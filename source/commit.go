@@ -26,8 +26,8 @@ func (r *groupReader) Commit(ctx context.Context, marks map[stage.Lane]stage.Mar
 }
 
 func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
-	// One at a time, and none when a lane in it is over: an older commit must
-	// not arrive behind a newer one, nor in the next tenure.
+	// One at a time, and without lanes that were released: an older commit
+	// must not arrive behind a newer one, nor in the next tenure.
 	r.commits.Lock()
 	defer r.commits.Unlock()
 	err := r.send(marks, r.plain)
@@ -48,7 +48,7 @@ func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
 	req := &sarama.OffsetCommitRequest{Version: 8}
 	blocks := 0
 	for l, m := range marks {
-		if l := l.(*claimLane); !l.over {
+		if l := l.(*claimLane); !l.isReleased() {
 			meta = l.Metadata()
 			if plain {
 				m.Done = ""
@@ -65,9 +65,9 @@ func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
 	return member.Commit(r.client, req)
 }
 
-// end ends a tenure: no commit comes after it.
-func (r *groupReader) end(l *claimLane) {
+// end waits for a commit that may still hold marks of a lane that was released;
+// none that begins now does.
+func (r *groupReader) end() {
 	r.commits.Lock()
 	defer r.commits.Unlock()
-	l.over = true
 }

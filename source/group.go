@@ -240,7 +240,7 @@ func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Consu
 	if delivered {
 		<-l.released // within the stage's DrainTimeout
 	}
-	r.end(l)
+	r.end()
 	return nil
 }
 

@@ -28,14 +28,21 @@ type claimLane struct {
 	paused    bool          // sarama fetches no more of it
 	held      bool          // the stage takes no more of it
 	atEnd     bool          // a bounded run has read all of it
-
-	over bool // no commit comes any more; the reader's lock for commits guards it
 }
 
 func (l *claimLane) ID() (string, int32)      { return l.topic, l.partition }
 func (l *claimLane) Revoked() <-chan struct{} { return l.revoked }
 func (l *claimLane) Release()                 { l.once.Do(func() { close(l.released) }) }
 func (l *claimLane) Start() stage.Mark        { return l.start }
+
+func (l *claimLane) isReleased() bool {
+	select {
+	case <-l.released:
+		return true
+	default:
+		return false
+	}
+}
 
 // Metadata says who commits in a transaction, and so keeps out a process that
 // the group has given up.
