@@ -13,6 +13,7 @@ import (
 	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
+	"github.com/millrace-go/millrace/stage/stagetest"
 )
 
 // Open returns a Finder over the items, which are all of one space, by the
@@ -28,8 +29,9 @@ const (
 
 // TestFinder checks what similarity.Finder promises, on small collections: the
 // ids and, within 1e-6, the distances of the definition; ties by id; k above
-// the number of items; batches, empty ones too; and bad queries, which must
-// fail alone. It opens three Finders.
+// the number of items; batches, empty ones too; bad queries, which must fail
+// alone; and, as [similarity.Nearest], what a stage asks of a transform
+// ([stagetest.TestTransform]). It opens three Finders.
 func TestFinder(t *testing.T, open Open) {
 	for _, metric := range []similarity.Metric{similarity.Euclidean, similarity.Cosine} {
 		t.Run(metric.String(), func(t *testing.T) {
@@ -41,6 +43,9 @@ func TestFinder(t *testing.T, open Open) {
 			t.Run("bad k", func(t *testing.T) { testBadK(t, f, items) })
 			t.Run("bad queries", func(t *testing.T) { testBadQueries(t, f, metric, items) })
 			t.Run("cancelled", func(t *testing.T) { testCancelled(t, f, items) })
+			if metric == similarity.Euclidean {
+				testTransform(t, f)
+			}
 		})
 	}
 	t.Run("one item", func(t *testing.T) {
@@ -227,4 +232,31 @@ func testCancelled(t *testing.T, f similarity.Finder, items []similarity.Item) {
 	if got, err := f.Nearest(ctx, []vector.Vector{items[0].Vector}, 1); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, %v; want context.Canceled", got, err)
 	}
+}
+
+// testTransform holds the Finder to what a stage asks of its transform.
+func testTransform(t *testing.T, f similarity.Finder) {
+	queries := randomQueries(24)
+	stagetest.TestTransform(t, func(testing.TB) stagetest.TransformFixture[vector.Vector, []similarity.Hit] {
+		in := func(i int) vector.Vector {
+			q := queries[i]
+			q.Values = slices.Clone(q.Values)
+			return q
+		}
+		return stagetest.TransformFixture[vector.Vector, []similarity.Hit]{
+			Transform: similarity.Nearest(f, 5),
+			In:        in,
+			Bad: func(i int) vector.Vector {
+				q := in(i)
+				q.Values[i] = float32(math.NaN())
+				return q
+			},
+			Equal: func(a, b []similarity.Hit) bool {
+				return slices.EqualFunc(a, b, func(x, y similarity.Hit) bool {
+					return x.ID == y.ID && math.Abs(x.Distance-y.Distance) <= tolerance
+				})
+			},
+			Largest: 100,
+		}
+	})
 }
