@@ -36,10 +36,14 @@ func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
 		r.log.Warn("the broker takes too little metadata with a commit (offset.metadata.max.bytes below 4,096): after a restart, all above the low-water mark is done again", "err", err)
 		err = r.send(marks, true)
 	}
-	if err != nil {
-		return fmt.Errorf("source: commit for group %q: %w", r.opts.group, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("source: commit for group %q: %w", r.opts.group, err)
+	if r.failed() && r.hopeless(err) != "" {
+		return stage.Permanent(err)
+	}
+	return err
 }
 
 // send sends one commit, plain or with what is done above the marks.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -76,7 +75,7 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 	}
 	member, leave := context.WithCancel(context.WithoutCancel(ctx))
 	r.leave = leave
-	r.gone.Go(r.listen)
+	r.gone.Go(func() { r.listen(member) })
 	r.gone.Go(func() { r.join(member) })
 	return r, nil
 }
@@ -92,8 +91,9 @@ func (r *groupReader) join(ctx context.Context) {
 			return
 		case err == nil:
 			continue // an eager rebalance: join again at once
-		case fatal(err):
-			r.fail(fmt.Errorf("source: consumer group %q on %s: %w", r.opts.group, strings.Join(r.opts.topics, ", "), err))
+		}
+		if advice := r.hopeless(err); advice != "" {
+			r.fail(r.refused(advice, err))
 			return
 		}
 		if time.Since(begun) > time.Minute {
@@ -108,25 +108,12 @@ func (r *groupReader) join(ctx context.Context) {
 	}
 }
 
-// fatal reports whether joining again can't help.
-func fatal(err error) bool {
-	for _, e := range []error{
-		sarama.ErrSASLAuthenticationFailed, sarama.ErrTopicAuthorizationFailed, sarama.ErrGroupAuthorizationFailed,
-		sarama.ErrUnknownTopicOrPartition, sarama.ErrOffsetOutOfRange, sarama.ErrInconsistentGroupProtocol,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // listen hears what goes wrong behind sarama's calls, commits above all.
-func (r *groupReader) listen() {
+func (r *groupReader) listen(ctx context.Context) {
 	var last time.Time
 	for err := range r.group.Errors() {
-		if errors.Is(err, sarama.ErrOffsetOutOfRange) {
-			r.fail(fmt.Errorf("source: group %q: its offset no longer exists, the records were deleted before they were read; reset the group's offsets: %w", r.opts.group, err))
+		if advice := r.hopeless(err); advice != "" && !r.passes(ctx, err) {
+			r.fail(r.refused(advice, err))
 			continue
 		}
 		if time.Since(last) > time.Second { // an outage brings hundreds
@@ -143,6 +130,12 @@ func (r *groupReader) fail(err error) {
 		r.err = err
 	}
 	r.wake()
+}
+
+func (r *groupReader) failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err != nil
 }
 
 func (r *groupReader) wake() {

@@ -20,6 +20,12 @@ import (
 // committed records of transactions are read. When the stage is full the
 // partitions are paused; what sarama has fetched by then (one fetch and 256
 // records a partition) still arrives and is kept in memory.
+//
+// With Consumer.Group.InstanceId in [kafka.Cluster.Config] the member is
+// static: it does not leave the group when the stage stops, and so gets its
+// partitions back, with no rebalance, if it returns within Session.Timeout.
+// Until then nobody else reads them. Two processes with one id don't work: the
+// later one takes over, and the other one stops with an error.
 func Kafka[T any](c *kafka.Cluster, topic stage.Topic[T], group string, opts ...Option) stage.Source[T] {
 	o := options{cluster: c, group: group, topics: []string{topic.Name}, start: sarama.OffsetOldest}
 	for _, opt := range opts {

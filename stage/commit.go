@@ -73,7 +73,8 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) error {
 }
 
 // lastCommit commits what will have no other chance, and so tries until ctx
-// ends. What it can't commit is done again by whoever reads it next.
+// ends, or the reader says that it never can. What it can't commit is done
+// again by whoever reads it next.
 func (e *engine) lastCommit(ctx context.Context, commit func(context.Context) error) {
 	pause := 50 * time.Millisecond
 	for {
@@ -81,13 +82,16 @@ func (e *engine) lastCommit(ctx context.Context, commit func(context.Context) er
 		if err == nil {
 			return
 		}
-		select {
-		case <-time.After(pause):
-			pause = min(2*pause, 2*time.Second)
-		case <-ctx.Done():
-			e.log.Warn("the last progress of partitions could not be committed; it is done again by whoever reads them next", "err", err)
-			return
+		if !IsPermanent(err) {
+			select {
+			case <-time.After(pause):
+				pause = min(2*pause, 2*time.Second)
+				continue
+			case <-ctx.Done():
+			}
 		}
+		e.log.Warn("the last progress of partitions could not be committed; it is done again by whoever reads them next", "err", err)
+		return
 	}
 }
 

@@ -299,3 +299,18 @@ func TestCommitThatHangsIsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// TestCommitThatNeverCanIsNotTriedAgain: the reader says so.
+func TestCommitThatNeverCanIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(same)
+		spy := r.spyOnReader()
+		spy.commit = func(context.Context, int64) error { return stage.Permanent(errors.New("fenced")) }
+		r.push("a:1")
+		start := time.Now()
+		r.runToEnd(t)
+		if d, n := time.Since(start), spy.commits.Load(); d != 0 || n != 1 {
+			t.Errorf("%d commits in %v, want one at once", n, d)
+		}
+	})
+}

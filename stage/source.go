@@ -49,7 +49,8 @@ type Reader interface {
 	// what it cannot mend itself: that error stops the stage.
 	Read(context.Context) (Batch, error)
 	// Commit makes the marks known to whoever reads these lanes next. Marks
-	// of lanes that were released are ignored.
+	// of lanes that were released are ignored. An error marked by [Permanent]
+	// says that trying again can't help.
 	Commit(context.Context, map[Lane]Mark) error
 	// Close ends all reading. The stage has released every lane before.
 	Close(context.Context) error
