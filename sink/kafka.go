@@ -86,13 +86,13 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 				env.Logger.Debug("the topics' max.message.bytes are not known", "err", err)
 			}
 			if env.TransactionalID == "" {
-				return newFleet(ctx, c, cfg, most)
+				return newFleet(ctx, c, cfg, env, most)
 			}
 			// A transaction has one producer, and so the smallest limit.
 			for _, n := range most {
 				cfg.Producer.MaxMessageBytes = min(cfg.Producer.MaxMessageBytes, n-batchOverhead)
 			}
-			return &transactor{cluster: c, config: cfg, log: env.Logger}, nil
+			return &transactor{cluster: c, config: cfg, env: env, log: env.Logger}, nil
 		},
 	}
 }

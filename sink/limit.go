@@ -66,7 +66,7 @@ type fleet struct {
 }
 
 // newFleet makes a producer with cfg, and others for topics that take less.
-func newFleet(ctx context.Context, c *kafka.Cluster, cfg *sarama.Config, most map[string]int) (*fleet, error) {
+func newFleet(ctx context.Context, c *kafka.Cluster, cfg *sarama.Config, env stage.Env, most map[string]int) (*fleet, error) {
 	f := &fleet{of: make(map[string]*producer)}
 	byLimit := make(map[int]*producer)
 	open := func(limit int) (*producer, error) {
@@ -75,11 +75,10 @@ func newFleet(ctx context.Context, c *kafka.Cluster, cfg *sarama.Config, most ma
 		}
 		own := *cfg
 		own.Producer.MaxMessageBytes = limit
-		async, err := sarama.NewAsyncProducer(c.Brokers, &own)
+		p, err := newProducer(ctx, c.Brokers, &own, env)
 		if err != nil {
 			return nil, fmt.Errorf("sink: producer for %v: %w", c.Brokers, err)
 		}
-		p := newProducer(async, &own)
 		byLimit[limit] = p
 		f.all = append(f.all, p)
 		return p, nil

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -13,12 +17,22 @@ import (
 )
 
 // producer writes by an asynchronous producer. Two goroutines hear its
-// answers until it is closed.
+// answers until it is closed, a third one watches the topics.
 type producer struct {
-	async sarama.AsyncProducer
-	limit int // bytes of a record
-	heard sync.WaitGroup
-	order sync.Mutex // keeps the records of one Write together
+	client sarama.Client
+	async  sarama.AsyncProducer
+	limit  int      // bytes of a record
+	topics []string // that the stage has named, and found when it began
+	log    *slog.Logger
+	heard  sync.WaitGroup
+	order  sync.Mutex        // keeps the records of one Write together
+	chosen map[string]answer // topics that records chose; under order
+
+	unwatch context.CancelFunc
+	watched sync.WaitGroup
+	hurry   atomic.Bool           // nothing is worth waiting for any more
+	refused atomic.Pointer[error] // why no record is written any more
+	ended   sync.Once
 }
 
 // parcel is a message, and the way back from its answer to who asked.
@@ -28,21 +42,50 @@ type parcel struct {
 	i    int
 }
 
-func newProducer(async sarama.AsyncProducer, cfg *sarama.Config) *producer {
-	p := &producer{async: async, limit: cfg.Producer.MaxMessageBytes}
+// newProducer connects. It leaves cfg as it is.
+func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, env stage.Env) (*producer, error) {
+	p := &producer{limit: cfg.Producer.MaxMessageBytes, topics: env.Topics, log: env.Logger}
+	own := *cfg
+	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
+	own.Metadata.Retry.BackoffFunc = p.backoff(own.Metadata.Retry.Backoff, own.Metadata.Retry.BackoffFunc)
+	var err error
+	if p.client, err = sarama.NewClient(brokers, &own); err != nil {
+		return nil, err
+	}
+	async, err := sarama.NewAsyncProducerFromClient(p.client)
+	if err != nil {
+		return nil, errors.Join(err, p.client.Close())
+	}
+	p.async = async
 	p.heard.Go(func() {
 		for m := range async.Successes() {
-			p := m.Metadata.(*parcel)
-			p.done(p.i, nil)
+			k := m.Metadata.(*parcel)
+			k.done(k.i, nil)
 		}
 	})
 	p.heard.Go(func() {
 		for e := range async.Errors() {
-			p := e.Msg.Metadata.(*parcel)
-			p.done(p.i, classify(e))
+			k := e.Msg.Metadata.(*parcel)
+			k.done(k.i, p.classify(e))
 		}
 	})
-	return p
+	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p.unwatch = cancel
+	p.watched.Go(func() { p.watch(watch) })
+	return p, nil
+}
+
+// backoff is what is set, unless there is a hurry.
+func (p *producer) backoff(d time.Duration, set func(retries, most int) time.Duration) func(int, int) time.Duration {
+	return func(retries, most int) time.Duration {
+		switch {
+		case p.hurry.Load():
+			return time.Millisecond
+		case set != nil:
+			return set(retries, most)
+		}
+		return d
+	}
 }
 
 func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
@@ -59,6 +102,10 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, p.limit)))
 			continue
 		}
+		if p.unknown(m.Topic) {
+			done(i, stage.Permanent(fmt.Errorf("sink: the record chose topic %q: %w", m.Topic, sarama.ErrUnknownTopicOrPartition)))
+			continue
+		}
 		m.Metadata = k
 		p.async.Input() <- m
 	}
@@ -66,14 +113,21 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 
 // classify tells the errors that are the record's own fault, for good, from
 // those of the broker.
-func classify(e *sarama.ProducerError) error {
+func (p *producer) classify(e *sarama.ProducerError) error {
+	if why := p.refused.Load(); why != nil {
+		return *why
+	}
 	err := fmt.Errorf("sink: write to topic %q: %w", e.Msg.Topic, e.Err)
+	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+		if slices.Contains(p.topics, e.Msg.Topic) {
+			return goneError(e.Msg.Topic)
+		}
+		return stage.Permanent(err) // the record chose it
+	}
 	if _, ok := errors.AsType[sarama.ConfigurationError](e.Err); ok {
 		return stage.Permanent(err)
 	}
-	if isOneOf(e.Err, sarama.ErrMessageSizeTooLarge, sarama.ErrInvalidRecord, sarama.ErrInvalidTimestamp, sarama.ErrInvalidTopic,
-		sarama.ErrUnknownTopicOrPartition, // it was there when the stage began, or the record chose it
-	) {
+	if isOneOf(e.Err, sarama.ErrMessageSizeTooLarge, sarama.ErrInvalidRecord, sarama.ErrInvalidTimestamp, sarama.ErrInvalidTopic) {
 		return stage.Permanent(err)
 	}
 	// These will not pass by waiting, but another record may go another way.
@@ -84,17 +138,36 @@ func classify(e *sarama.ProducerError) error {
 	return fmt.Errorf("%w: %w", stage.ErrUnavailable, err)
 }
 
-func (p *producer) Close(ctx context.Context) error {
+// end makes all that is under way fail: without its client a producer tries
+// nothing again.
+func (p *producer) end() {
+	p.ended.Do(func() {
+		p.hurry.Store(true)
+		_ = p.client.Close() // it has nothing to say that still matters
+	})
+}
+
+// finish waits for what is under way, and frees what the producer holds.
+func (p *producer) finish() {
+	p.unwatch()
 	p.async.AsyncClose()
+	p.heard.Wait()
+	p.watched.Wait()
+	p.end()
+}
+
+// Close is finish, but at the end of ctx it gives up what is under way.
+func (p *producer) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
-		p.heard.Wait()
+		p.finish()
 		close(done)
 	}()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		p.end()
 		return fmt.Errorf("sink: the producer still waits for the broker: %w", ctx.Err())
 	}
 }

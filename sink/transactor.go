@@ -22,9 +22,9 @@ import (
 type transactor struct {
 	cluster *kafka.Cluster
 	config  *sarama.Config
+	env     stage.Env
 	log     *slog.Logger
 
-	client   sarama.Client
 	producer *producer // nil: to be made
 	closing  sync.WaitGroup
 	fenced   []time.Time
@@ -140,7 +140,7 @@ func (t *transactor) settled(ctx context.Context, group string, want map[member.
 			for p := range want {
 				ask = append(ask, p)
 			}
-			if marks, err = member.Committed(t.client, group, ask...); err == nil {
+			if marks, err = member.Committed(t.producer.client, group, ask...); err == nil {
 				for p, offset := range want {
 					if marks[p].Offset < offset {
 						return false, nil
@@ -179,33 +179,23 @@ func (t *transactor) revive(ctx context.Context) error {
 // after ctx has ended is closed again.
 func (t *transactor) start(ctx context.Context) error {
 	type made struct {
-		client sarama.Client
-		async  sarama.AsyncProducer
-		err    error
+		producer *producer
+		err      error
 	}
 	result := make(chan made)
 	t.closing.Go(func() {
-		client, err := sarama.NewClient(t.cluster.Brokers, t.config)
-		var async sarama.AsyncProducer
-		if err == nil {
-			if async, err = sarama.NewAsyncProducerFromClient(client); err != nil {
-				_ = client.Close() // err says more
-			}
-		}
+		p, err := newProducer(ctx, t.cluster.Brokers, t.config, t.env)
 		select {
-		case result <- made{client, async, err}:
+		case result <- made{p, err}:
 		case <-ctx.Done():
 			if err == nil {
-				_ = async.Close()
-				_ = client.Close()
+				p.finish()
 			}
 		}
 	})
 	select {
 	case m := <-result:
-		if m.err == nil {
-			t.client, t.producer = m.client, newProducer(m.async, t.config)
-		}
+		t.producer = m.producer
 		return m.err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -229,13 +219,9 @@ func (t *transactor) discard() {
 	if t.producer == nil {
 		return
 	}
-	p, client := t.producer, t.client
-	t.producer, t.client = nil, nil
-	t.closing.Go(func() {
-		p.async.AsyncClose()
-		p.heard.Wait()
-		_ = client.Close() // what it has to say, nobody waits for any more
-	})
+	p := t.producer
+	t.producer = nil
+	t.closing.Go(p.finish)
 }
 
 // judge says what an error means for the stage.

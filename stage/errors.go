@@ -17,6 +17,12 @@ var ErrSkip = errors.New("stage: skip this record")
 // blame.
 var ErrUnavailable = errors.New("stage: the target is not available")
 
+// ErrRefused is what a [Writer] wraps in the error of a write that failed
+// because the target takes nothing at all any more, a topic that was deleted
+// for instance: the stage stops. No record is to blame, so that none becomes a
+// dead letter.
+var ErrRefused = errors.New("stage: the target takes nothing any more")
+
 // ErrFenced is what a [TxnWriter] wraps in the error of a commit that was
 // refused because lanes in it belong to somebody else by now.
 var ErrFenced = errors.New("stage: the lanes belong to another member")

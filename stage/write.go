@@ -86,7 +86,7 @@ func (e *engine) rewriteLater(s *strand) {
 			continue
 		}
 		k.trial.failedWrite()
-		if !IsPermanent(k.trial.writeErr) {
+		if !IsPermanent(k.trial.writeErr) && !errors.Is(k.trial.writeErr, ErrRefused) {
 			pause = max(pause, e.retry.pause(k.trial.writes, k.trial.writeErr))
 		}
 	}
@@ -168,6 +168,9 @@ func (e *engine) mend(k *task) bool {
 	t := k.trial
 	permanent := IsPermanent(t.writeErr)
 	switch {
+	case errors.Is(t.writeErr, ErrRefused):
+		e.failRecord(k, StepWrite, t.writes, t.writeErr)
+		return false
 	case permanent && k.dead:
 		e.failRecord(k, StepWrite, t.writes, fmt.Errorf("its dead letter was refused: %w", t.writeErr))
 		return false
