@@ -64,18 +64,7 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 		Topic:   topic,
 		Share:   shared{c},
 		Cluster: c,
-		Check: func(ctx context.Context, env stage.Env) error {
-			if c == nil {
-				return errors.New("sink: no cluster; give sink.Kafka a *kafka.Cluster")
-			}
-			if _, err := producerConfig(c, env); err != nil {
-				return err
-			}
-			if topic == "" {
-				return c.Check(ctx)
-			}
-			return c.Check(ctx, topic)
-		},
+		Check:   func(ctx context.Context, env stage.Env) error { return check(ctx, c, topic, env) },
 		Open: func(ctx context.Context, env stage.Env) (stage.Writer, error) {
 			cfg, err := producerConfig(c, env)
 			if err != nil {

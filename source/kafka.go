@@ -3,10 +3,12 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/IBM/sarama"
 
+	"github.com/millrace-go/millrace/internal/preflight"
 	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafka"
 )
@@ -80,7 +82,21 @@ func (o *options) check(ctx context.Context, _ stage.Env) error {
 	if _, err := o.cluster.ConsumerConfig(o.start); err != nil {
 		return err
 	}
-	return o.cluster.Check(ctx, o.topics...)
+	client, err := o.cluster.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }() // it has only read
+	errs := []error{o.cluster.Check(ctx, o.topics...)}
+	for _, err := range []error{
+		preflight.Group(client, o.group),
+		preflight.Topics(client, preflight.Read, o.topics...),
+	} {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("source: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // WithRecord gives the stage the whole record of each value: key, headers,

@@ -33,6 +33,8 @@ type Env struct {
 	Topics []string
 	// TransactionalID is set for exactly-once delivery only.
 	TransactionalID string
+	// Order is what the stage promises.
+	Order Order
 	// DrainTimeout is how long the stage may hold on to a lane after it was
 	// asked to give it up.
 	DrainTimeout time.Duration

@@ -185,7 +185,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 }
 
 func (c settings) env() Env {
-	return Env{Stage: c.name, Logger: c.log, DrainTimeout: c.drainTimeout, TransactionalID: c.txnID}
+	return Env{Stage: c.name, Logger: c.log, Order: c.order, DrainTimeout: c.drainTimeout, TransactionalID: c.txnID}
 }
 
 // validate reports all that is wrong with the fields, each by its name.

@@ -58,7 +58,10 @@ func (c *Cluster) ConsumerConfig(start int64) (*sarama.Config, error) {
 }
 
 // ProducerConfig returns the config of a producer: idempotent, acknowledged by
-// all in-sync replicas, and partitioning as Java's clients do.
+// all in-sync replicas, and partitioning as Java's clients do (murmur2).
+// [Cluster.Config] may set another partitioner, which a stage's check mentions
+// in the log; one that does not keep a key's records together is refused,
+// unless the stage keeps no order.
 func (c *Cluster) ProducerConfig() (*sarama.Config, error) {
 	return c.producer(func(cfg *sarama.Config) {
 		// Five minutes of outage, in which sarama keeps the order. A failed
