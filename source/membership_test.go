@@ -97,24 +97,35 @@ func inOrderOnce(t *testing.T, recs []stage.Raw, sent int) {
 // TestEagerRebalances: with the old strategies all members give up all their
 // partitions whenever one comes or goes.
 func TestEagerRebalances(t *testing.T) {
-	for name, strategy := range map[string]func() sarama.BalanceStrategy{
-		"range":      sarama.NewBalanceStrategyRange,
-		"roundrobin": sarama.NewBalanceStrategyRoundRobin,
+	for _, on := range []struct {
+		strategy func() sarama.BalanceStrategy
+		delivery stage.Delivery
+	}{
+		{sarama.NewBalanceStrategyRange, stage.AtLeastOnce},
+		{sarama.NewBalanceStrategyRange, stage.ExactlyOnce},
+		{sarama.NewBalanceStrategyRoundRobin, stage.AtLeastOnce},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(fmt.Sprint(on.strategy().Name(), on.delivery), func(t *testing.T) {
 			t.Parallel()
 			b := wide(t, "in", "out")
+			deliver := func(s *stage.Stage[string, string], id string) {
+				if s.Delivery = on.delivery; s.Delivery == stage.ExactlyOnce {
+					s.TransactionalID = id
+				}
+			}
 			var tenures atomic.Int64 // of the member that stays
 			config := func(c *sarama.Config) {
 				quick(c)
-				c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy()}
+				c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{on.strategy()}
 			}
 			stays := member(b, config)
 			stays.Source = counting(stays.Source, &tenures)
+			deliver(stays, "stays")
 			stopFlow := flow(t, b)
 			stop := start(t, stays)
 			b.Await(t, "out", 100)
 			guest := member(b, config)
+			deliver(guest, "guest")
 			var made atomic.Int64
 			guest.Transform = stage.Map(func(_ context.Context, v string) (string, error) {
 				made.Add(1)
@@ -132,6 +143,9 @@ func TestEagerRebalances(t *testing.T) {
 			}
 			sent := stopFlow()
 			got := b.Consume(t, "out", sent)
+			for ; len(got) < sent; time.Sleep(10 * time.Millisecond) { // transactions' markers were counted
+				got = b.Consume(t, "out", sent)
+			}
 			stop()
 			inOrderOnce(t, got, sent)
 		})
