@@ -63,23 +63,36 @@ func (c *Cluster) Dial(ctx context.Context) (sarama.Client, error) {
 	return nil, fmt.Errorf("kafka: no broker answers at %s (tried for %v); is it running, and is the address right? %w", strings.Join(c.Brokers, ","), c.startTimeout(), err)
 }
 
-// connect knocks at the brokers, one by one, until one lets this client in.
-// sarama alone would wait without end for a handshake that is not answered,
-// and often keeps the reason of a failure to itself.
+// connect knocks at all brokers at once and goes to the first that lets this
+// client in. sarama alone would wait without end for a handshake that is not
+// answered, and often keeps the reason of a failure to itself.
 func (c *Cluster) connect(ctx context.Context, cfg *sarama.Config) (sarama.Client, error) {
-	var errs []error
-	for _, addr := range c.Brokers {
-		if err := knock(ctx, cfg, addr); err != nil {
-			errs = append(errs, explainKnock(ctx, cfg, addr, err))
+	type answer struct {
+		broker int
+		err    error
+	}
+	answers := make(chan answer, len(c.Brokers)) // those that come too late end by their time-outs
+	for i, addr := range c.Brokers {
+		go func() { answers <- answer{i, knock(ctx, cfg, addr)} }()
+	}
+	failed := make([]error, len(c.Brokers))
+	for range c.Brokers {
+		a := <-answers
+		if a.err != nil {
+			failed[a.broker] = a.err
 			continue
 		}
-		client, err := sarama.NewClient(c.Brokers, cfg)
+		addr := c.Brokers[a.broker]
+		client, err := sarama.NewClient([]string{addr}, cfg)
 		if closed(err) && !cfg.Net.SASL.Enable {
 			return nil, &refusal{addr: addr, err: err, advice: "the broker closes the connection at the first request; if it wants a login, set Net.SASL in Cluster.Config"}
 		}
 		return client, err
 	}
-	return nil, errors.Join(errs...)
+	for i, err := range failed {
+		failed[i] = explainKnock(ctx, cfg, c.Brokers[i], err)
+	}
+	return nil, errors.Join(failed...)
 }
 
 // within runs f, which takes no context, until ctx ends. A call that has not
