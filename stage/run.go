@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -10,6 +11,7 @@ import (
 type Runner interface {
 	check(ctx context.Context, n int) error
 	run(ctx context.Context, n int) error
+	transactionalID() string
 }
 
 // Run checks the stages (see [Check]) and runs them until ctx ends, every
@@ -45,7 +47,25 @@ func Check(ctx context.Context, stages ...Runner) error {
 	if len(stages) == 0 {
 		return errors.New("stage: nothing to run; give Run at least one stage")
 	}
-	return each(stages, func(n int, s Runner) error { return s.check(ctx, n) })
+	return errors.Join(ownIDs(stages), each(stages, func(n int, s Runner) error { return s.check(ctx, n) }))
+}
+
+// ownIDs finds stages that would fence each other without end.
+func ownIDs(stages []Runner) error {
+	first := make(map[string]int)
+	var errs []error
+	for i, s := range stages {
+		id := s.transactionalID()
+		if id == "" {
+			continue
+		}
+		if j, taken := first[id]; taken {
+			errs = append(errs, fmt.Errorf("stage: stages %d and %d have the same TransactionalID %q; give each its own", j+1, i+1, id))
+			continue
+		}
+		first[id] = i
+	}
+	return errors.Join(errs...)
 }
 
 // each calls f for all stages at once and joins their errors, in their order.

@@ -250,6 +250,8 @@ func (s *Stage[In, Out]) targets() []Target {
 	return append(append([]Target(nil), s.Sink.Targets...), s.DeadLetters.Targets...)
 }
 
+func (s *Stage[In, Out]) transactionalID() string { return s.TransactionalID }
+
 func (s *Stage[In, Out]) check(ctx context.Context, n int) error {
 	c := s.settings(n)
 	if err := s.validate(); err != nil {

@@ -426,4 +426,11 @@ func TestExactlyOnceIsValidated(t *testing.T) {
 	if err := stage.Check(t.Context(), s); err == nil || !strings.Contains(err.Error(), "TransactionalID: is for ExactlyOnce") {
 		t.Errorf("error %v", err)
 	}
+
+	s.Delivery, s.DeadLetters = stage.ExactlyOnce, stage.Sink[stage.DeadLetter]{}
+	other := exactly(&ledger{}, same)
+	other.TransactionalID = "x"
+	if err := stage.Check(t.Context(), s, exactly(&ledger{}, same), other); err == nil || !strings.Contains(err.Error(), `stages 1 and 3 have the same TransactionalID "x"`) {
+		t.Errorf("error %v", err)
+	}
 }
