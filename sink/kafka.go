@@ -81,7 +81,7 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 			for _, n := range most {
 				cfg.Producer.MaxMessageBytes = min(cfg.Producer.MaxMessageBytes, n-batchOverhead)
 			}
-			return &transactor{cluster: c, config: cfg, env: env, log: env.Logger}, nil
+			return &transactor{cluster: c, config: cfg, env: env, budget: commitBudget(cfg, env.DrainTimeout), log: env.Logger}, nil
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -23,29 +24,37 @@ type transactor struct {
 	cluster *kafka.Cluster
 	config  *sarama.Config
 	env     stage.Env
+	budget  time.Duration // of a commit: then its outcome counts as unknown
 	log     *slog.Logger
 
 	producer *producer // nil: to be made
 	closing  sync.WaitGroup
+	refused  *atomic.Pointer[error] // a write of the open transaction that was fenced
 	fenced   []time.Time
 }
 
+// Processes that share a transactional id by mistake fence each other without
+// end. A producer that the broker gave up for being silent is fenced too, but
+// not that often.
 const (
-	// commitBudget is how long a commit may take before its outcome counts as
-	// unknown. It stays far below Rebalance.Timeout.
-	commitBudget = 15 * time.Second
-	// Processes that share a transactional id by mistake fence each other
-	// without end. A producer that the broker gave up for being silent is
-	// fenced too, but not that often.
 	maxFenced    = 5
 	fencedWindow = 5 * time.Minute
 )
+
+// commitBudget is how long a commit may take. A lane that is taken away holds
+// its group up while it drains and its transaction ends; half of what
+// Rebalance.Timeout leaves for that end is for the commit, the other half to
+// find out what became of it.
+func commitBudget(cfg *sarama.Config, drain time.Duration) time.Duration {
+	return min(15*time.Second, (cfg.Consumer.Group.Rebalance.Timeout-drain)/2)
+}
 
 // Begin begins a transaction, with a new producer if there is none.
 func (t *transactor) Begin(ctx context.Context) error {
 	if err := t.revive(ctx); err != nil {
 		return err
 	}
+	t.refused = new(atomic.Pointer[error])
 	if err := t.producer.async.BeginTxn(); err != nil {
 		t.discard()
 		return t.judge("begin", err)
@@ -54,7 +63,13 @@ func (t *transactor) Begin(ctx context.Context) error {
 }
 
 func (t *transactor) Write(recs []stage.Raw, done func(i int, err error)) {
-	t.producer.Write(recs, done)
+	refused := t.refused // an answer may come in a later transaction
+	t.producer.Write(recs, func(i int, err error) {
+		if isFencing(err) {
+			refused.Store(&err)
+		}
+		done(i, err)
+	})
 }
 
 // Commit commits what was written, and the marks.
@@ -64,7 +79,7 @@ func (t *transactor) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark
 		t.discard()
 		return t.judge("add offsets", err)
 	}
-	if err = within(ctx, t.producer.async.CommitTxn); err == nil {
+	if err = within(ctx, t.budget, t.producer.async.CommitTxn); err == nil {
 		return nil
 	}
 	// It may have taken effect all the same.
@@ -83,9 +98,15 @@ func (t *transactor) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark
 }
 
 // Abort forgets the transaction. No offset was sent to the broker yet, so
-// nobody waits for it; the next producer's start undoes it.
+// nobody waits for it; the next producer's start undoes it. Its error is that
+// there must be no next one.
 func (t *transactor) Abort(context.Context) error {
 	t.discard()
+	if refused := t.refused.Load(); refused != nil {
+		if err := t.judge("write", *refused); stage.IsPermanent(err) {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -235,7 +256,7 @@ func (t *transactor) judge(what string, err error) error {
 	if isOneOf(err, sarama.ErrIllegalGeneration, sarama.ErrUnknownMemberId, sarama.ErrFencedInstancedId) {
 		return fmt.Errorf("%w: %w", stage.ErrFenced, err)
 	}
-	if !isOneOf(err, sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch) {
+	if !isFencing(err) {
 		return err
 	}
 	now := time.Now()
@@ -244,9 +265,15 @@ func (t *transactor) judge(what string, err error) error {
 		t.fenced = t.fenced[1:]
 	}
 	if len(t.fenced) > maxFenced {
-		return stage.Permanent(fmt.Errorf("sink: transactional id %q was taken over %d times within %v: another process uses it; give each process its own Stage.TransactionalID: %w", id, len(t.fenced), fencedWindow, err))
+		return stage.Permanent(fmt.Errorf("sink: transactional id %q was taken over %d times within %v: another process uses it, or this one often hangs for longer than Producer.Transaction.Timeout (%v); give each process its own Stage.TransactionalID: %w", id, len(t.fenced), fencedWindow, t.config.Producer.Transaction.Timeout, err))
 	}
 	return err
+}
+
+// isFencing reports whether a newer producer has the transactional id, or the
+// coordinator has ended the transaction itself and shut this one out.
+func isFencing(err error) bool {
+	return isOneOf(err, sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch)
 }
 
 func isOneOf(err error, of ...error) bool {
@@ -261,8 +288,8 @@ func isOneOf(err error, of ...error) bool {
 // within runs a commit, which takes no context, for as long as it may take. A
 // call that has not returned by then goes on by itself; the next producer's
 // start makes it fail.
-func within(ctx context.Context, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, commitBudget)
+func within(ctx context.Context, budget time.Duration, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
