@@ -110,3 +110,17 @@ func TestSharedTransactionalID(t *testing.T) {
 		}
 	}
 }
+
+// TestTransactionIsShorterThanItsTimeout: the broker would undo it.
+func TestTransactionIsShorterThanItsTimeout(t *testing.T) {
+	b := kafkatest.Start(t, "in", "out")
+	s := passOn(b.Cluster(), "in", "out", "mine")
+	s.CommitInterval = 5 * time.Second
+	if err := stage.Check(t.Context(), s); err == nil || !strings.Contains(err.Error(), "Stage.CommitInterval (5s) must be at most half of Producer.Transaction.Timeout (9s)") {
+		t.Error(err)
+	}
+	s.CommitInterval = 4 * time.Second
+	if err := stage.Check(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+}

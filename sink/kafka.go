@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/IBM/sarama"
 
@@ -87,10 +88,17 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 }
 
 func producerConfig(c *kafka.Cluster, env stage.Env) (*sarama.Config, error) {
-	if env.TransactionalID != "" {
-		return c.TransactionConfig(env.TransactionalID)
+	if env.TransactionalID == "" {
+		return c.ProducerConfig()
 	}
-	return c.ProducerConfig()
+	cfg, err := c.TransactionConfig(env.TransactionalID)
+	if err != nil {
+		return nil, err
+	}
+	if most := cfg.Producer.Transaction.Timeout / 2; env.CommitInterval > most {
+		return nil, fmt.Errorf("sink: Stage.CommitInterval (%v) must be at most half of Producer.Transaction.Timeout (%v), or the broker undoes transactions that are still open; lower it, or raise Consumer.Group.Session.Timeout, which the other follows", env.CommitInterval, cfg.Producer.Transaction.Timeout)
+	}
+	return cfg, nil
 }
 
 // shared keys the writer that the Kafka targets of one stage share.

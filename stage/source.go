@@ -35,6 +35,9 @@ type Env struct {
 	TransactionalID string
 	// Order is what the stage promises.
 	Order Order
+	// CommitInterval is how often the stage commits, or how long it keeps a
+	// transaction open.
+	CommitInterval time.Duration
 	// DrainTimeout is how long the stage may hold on to a lane after it was
 	// asked to give it up.
 	DrainTimeout time.Duration

@@ -79,7 +79,9 @@ type Stage[In, Out any] struct {
 	// CommitInterval is how often progress is committed. Zero means 1 s; it
 	// bounds what is done again after a crash. For [ExactlyOnce] it is how
 	// long a transaction stays open, and so how late results become visible;
-	// zero means 100 ms then.
+	// zero means 100 ms then. It must be at most half of the transaction's
+	// time-out, which source and sink keep just below the group's session
+	// time-out.
 	CommitInterval time.Duration
 	// DrainTimeout bounds how long the stage finishes what its workers have
 	// begun when it is told to stop or loses a partition. Zero means 30 s.
@@ -185,7 +187,10 @@ func (s *Stage[In, Out]) settings(n int) settings {
 }
 
 func (c settings) env() Env {
-	return Env{Stage: c.name, Logger: c.log, Order: c.order, DrainTimeout: c.drainTimeout, TransactionalID: c.txnID}
+	return Env{
+		Stage: c.name, Logger: c.log, Order: c.order, TransactionalID: c.txnID,
+		CommitInterval: c.commitInterval, DrainTimeout: c.drainTimeout,
+	}
 }
 
 // validate reports all that is wrong with the fields, each by its name.
