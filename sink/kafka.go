@@ -75,14 +75,19 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 			if err != nil {
 				env.Logger.Debug("the topics' max.message.bytes are not known", "err", err)
 			}
+			sizes := newSizes(cfg, most)
+			cfg.Producer.MaxMessageBytes = sizes.batch
 			if env.TransactionalID == "" {
-				return newFleet(ctx, c, cfg, env, most)
+				p, err := newProducer(ctx, c.Brokers, cfg, sizes, env)
+				if err != nil {
+					return nil, fmt.Errorf("sink: producer for %v: %w", c.Brokers, err)
+				}
+				return p, nil
 			}
-			// A transaction has one producer, and so the smallest limit.
-			for _, n := range most {
-				cfg.Producer.MaxMessageBytes = min(cfg.Producer.MaxMessageBytes, n-batchOverhead)
-			}
-			return &transactor{cluster: c, config: cfg, env: env, budget: commitBudget(cfg, env.DrainTimeout), log: env.Logger}, nil
+			return &transactor{
+				cluster: c, config: cfg, sizes: sizes, env: env, log: env.Logger,
+				budget: commitBudget(cfg, env.DrainTimeout),
+			}, nil
 		},
 	}
 }

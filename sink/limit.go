@@ -8,11 +8,11 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafka"
 )
 
-// batchOverhead is more than what a batch has besides its records (61 bytes).
+// batchOverhead is more than what a batch has besides its records (61 bytes, and
+// what compression adds to it).
 const batchOverhead = 128
 
 // limits asks for the max.message.bytes of topics. It takes the permission to
@@ -56,75 +56,46 @@ func limits(ctx context.Context, c *kafka.Cluster, topics []string) (map[string]
 	return most, nil
 }
 
-// fleet writes with several producers: one for each limit, since sarama has
-// one limit for what it puts into a batch and a broker refuses a batch that is
-// too large with all the small records in it.
-type fleet struct {
-	rest *producer
-	of   map[string]*producer // by topic, where it is not rest
-	all  []*producer
+// sizes says how large what is written may be. sarama has one limit for
+// everything, a broker one for the batches of each topic, and it refuses a batch
+// that is too large with all the small records in it. So sarama gets the
+// smallest, and a record above that, where its topic takes it, has a batch to
+// itself.
+type sizes struct {
+	batch int            // of records together
+	most  int            // of a record to a topic that is not in of
+	of    map[string]int // of a record, by topic
 }
 
-// newFleet makes a producer with cfg, and others for topics that take less.
-func newFleet(ctx context.Context, c *kafka.Cluster, cfg *sarama.Config, env stage.Env, most map[string]int) (*fleet, error) {
-	f := &fleet{of: make(map[string]*producer)}
-	byLimit := make(map[int]*producer)
-	open := func(limit int) (*producer, error) {
-		if p, ok := byLimit[limit]; ok {
-			return p, nil
+// newSizes goes by the topics' max.message.bytes and by what the user allows.
+func newSizes(cfg *sarama.Config, maxMessageBytes map[string]int) sizes {
+	allowed := cfg.Producer.MaxMessageBytes
+	s := sizes{batch: allowed, most: allowed, of: make(map[string]int)}
+	for topic, n := range maxMessageBytes {
+		n -= batchOverhead
+		if cfg.Producer.Compression != sarama.CompressionNone {
+			n -= n / 128 // what does not compress grows a little
 		}
-		own := *cfg
-		own.Producer.MaxMessageBytes = limit
-		p, err := newProducer(ctx, c.Brokers, &own, env)
-		if err != nil {
-			return nil, fmt.Errorf("sink: producer for %v: %w", c.Brokers, err)
-		}
-		byLimit[limit] = p
-		f.all = append(f.all, p)
-		return p, nil
+		s.of[topic] = min(allowed, n)
+		s.batch = min(s.batch, n)
 	}
-	var err error
-	if f.rest, err = open(cfg.Producer.MaxMessageBytes); err != nil {
-		return nil, err
-	}
-	for topic, n := range most {
-		if n-batchOverhead < cfg.Producer.MaxMessageBytes {
-			if f.of[topic], err = open(n - batchOverhead); err != nil {
-				return nil, errors.Join(err, f.Close(ctx))
-			}
-		}
-	}
-	return f, nil
+	return s
 }
 
-func (f *fleet) Write(recs []stage.Raw, done func(i int, err error)) {
-	if len(f.of) == 0 {
-		f.rest.Write(recs, done)
-		return
+func (s sizes) limit(topic string) int {
+	if n, ok := s.of[topic]; ok {
+		return n
 	}
-	for begin := 0; begin < len(recs); {
-		p := f.to(recs[begin].Topic)
-		end := begin + 1
-		for end < len(recs) && f.to(recs[end].Topic) == p {
-			end++
-		}
-		base := begin
-		p.Write(recs[base:end], func(i int, err error) { done(base+i, err) })
-		begin = end
-	}
+	return s.most
 }
 
-func (f *fleet) to(topic string) *producer {
-	if p, ok := f.of[topic]; ok {
-		return p
-	}
-	return f.rest
+// large is a value that makes its record larger than what sarama may put into a
+// batch. It owns up to less, so that the record just fits, and so that nothing
+// else fits into the same batch.
+type large struct {
+	value  []byte
+	hidden int // how much larger than a batch the record is
 }
 
-func (f *fleet) Close(ctx context.Context) error {
-	var errs []error
-	for _, p := range f.all {
-		errs = append(errs, p.Close(ctx))
-	}
-	return errors.Join(errs...)
-}
+func (l large) Encode() ([]byte, error) { return l.value, nil }
+func (l large) Length() int             { return len(l.value) - l.hidden }

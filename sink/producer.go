@@ -21,7 +21,7 @@ import (
 type producer struct {
 	client sarama.Client
 	async  sarama.AsyncProducer
-	limit  int      // bytes of a record
+	sizes  sizes
 	topics []string // that the stage has named, and found when it began
 	log    *slog.Logger
 	heard  sync.WaitGroup
@@ -43,8 +43,8 @@ type parcel struct {
 }
 
 // newProducer connects. It leaves cfg as it is.
-func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, env stage.Env) (*producer, error) {
-	p := &producer{limit: cfg.Producer.MaxMessageBytes, topics: env.Topics, log: env.Logger}
+func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, sizes sizes, env stage.Env) (*producer, error) {
+	p := &producer{sizes: sizes, topics: env.Topics, log: env.Logger}
 	own := *cfg
 	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
 	own.Metadata.Retry.BackoffFunc = p.backoff(own.Metadata.Retry.Backoff, own.Metadata.Retry.BackoffFunc)
@@ -98,13 +98,17 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 		m := k.Set(&recs[i])
 		// sarama would find this out, too, but fail all that is in the same
 		// transaction.
-		if size := m.ByteSize(2); size > p.limit {
-			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, p.limit)))
+		size := m.ByteSize(2)
+		if limit := p.sizes.limit(m.Topic); size > limit {
+			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, limit)))
 			continue
 		}
 		if p.unknown(m.Topic) {
 			done(i, stage.Permanent(fmt.Errorf("sink: the record chose topic %q: %w", m.Topic, sarama.ErrUnknownTopicOrPartition)))
 			continue
+		}
+		if size > p.sizes.batch {
+			m.Value = large{recs[i].Value, size - p.sizes.batch}
 		}
 		m.Metadata = k
 		p.async.Input() <- m

@@ -120,35 +120,6 @@ func TestTooLargeIsADeadLetter(t *testing.T) {
 	}
 }
 
-// TestSmallRecordsOfALargeBatch: the topic takes less than the producer would
-// put into one batch. Only what is too large by itself is a dead letter.
-func TestSmallRecordsOfALargeBatch(t *testing.T) {
-	b := kafkatest.Start(t, "in", "dead")
-	limit := "100000"
-	if err := b.Fake().CreateTopic("out", 1, map[string]string{"max.message.bytes": limit}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 50 {
-		b.Produce(t, "in", stage.Raw{Key: fmt.Append(nil, i), Value: bytes.Repeat([]byte("x"), 20_000)})
-	}
-	b.Produce(t, "in", stage.Raw{Value: bytes.Repeat([]byte("y"), 100_001)})
-	c := b.Cluster()
-	err := stage.Run(t.Context(), &stage.Stage[string, string]{
-		Source:      source.Kafka(c, topic("in"), "group", source.UntilEnd()),
-		Transform:   stage.Map(same[string]),
-		Sink:        sink.Kafka(c, topic("out")),
-		DeadLetters: sink.DeadLetters(c, "dead"),
-		BatchSize:   50,
-		Logger:      quiet,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, dead := len(b.Consume(t, "out", 50)), b.End(t, "dead"); out != 50 || dead != 1 {
-		t.Errorf("%d written, %d dead letters; want 50 and 1", out, dead)
-	}
-}
-
 func TestTopicChosenByRecord(t *testing.T) {
 	b := kafkatest.Start(t, "in", "out", "other", "dead")
 	header := func(v string) []stage.Header { return []stage.Header{{Key: "reply-to", Value: []byte(v)}} }

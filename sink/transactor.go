@@ -24,6 +24,7 @@ type transactor struct {
 	cluster *kafka.Cluster
 	config  *sarama.Config
 	env     stage.Env
+	sizes   sizes
 	budget  time.Duration // of a commit: then its outcome counts as unknown
 	log     *slog.Logger
 
@@ -205,7 +206,7 @@ func (t *transactor) start(ctx context.Context) error {
 	}
 	result := make(chan made)
 	t.closing.Go(func() {
-		p, err := newProducer(ctx, t.cluster.Brokers, t.config, t.env)
+		p, err := newProducer(ctx, t.cluster.Brokers, t.config, t.sizes, t.env)
 		select {
 		case result <- made{p, err}:
 		case <-ctx.Done():
