@@ -34,8 +34,9 @@ type engine struct {
 	acks    acks
 	seed    maphash.Seed // of the hashes of keys
 
-	halt context.CancelFunc // stops the reading
-	txn  transactions       // exactly once only
+	halt  context.CancelFunc // stops the reading
+	calls []call             // one a worker
+	txn   transactions       // exactly once only
 
 	commits sync.Mutex // held through a commit; taken before mu
 
@@ -61,6 +62,7 @@ type engine struct {
 func newEngine(c settings) *engine {
 	e := &engine{
 		settings: c,
+		calls:    make([]call, c.workers),
 		ended:    make(chan struct{}),
 		seed:     maphash.MakeSeed(),
 		tenures:  make(map[Lane]*tenure),
@@ -93,10 +95,11 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 
 	var workers, committer, hearer sync.WaitGroup
 	hearer.Go(e.hear)
-	for range e.workers {
-		workers.Go(func() { (&worker{engine: e}).toil(work) })
+	for i := range e.calls {
+		workers.Go(func() { (&worker{engine: e, now: &e.calls[i]}).toil(work) })
 	}
 	stopCommits := make(chan struct{})
+	committer.Go(func() { e.watchStalls(stopCommits) })
 	committer.Go(func() {
 		if e.delivery == ExactlyOnce {
 			e.transact(work)

@@ -87,6 +87,20 @@ type Stage[In, Out any] struct {
 	// begun when it is told to stop or loses a partition. Zero means 30 s.
 	DrainTimeout time.Duration
 
+	// StallTimeout stops the stage with a [*StallError] when one call of
+	// Transform has not returned for that long (up to a tenth longer), even
+	// where it ignores its context: nobody else would take the stage's
+	// partitions away from a process that hangs. A supervisor then starts it
+	// again. Take it well above the slowest call; for a call that minds its
+	// context, [Timeout] fails the record only. Zero means never.
+	//
+	// In any case the log has a warning, with topic, partition and offset,
+	// when a call takes longer than a minute (or half of StallTimeout), and
+	// when the oldest record of a partition is not finished for that long,
+	// because a writer never answers for instance; again each time that has
+	// doubled.
+	StallTimeout time.Duration
+
 	// Logger gets what happens in the stage's life, not each record. Nil means
 	// slog.Default().
 	Logger *slog.Logger
@@ -162,6 +176,7 @@ type settings struct {
 	deadLimit      DeadLetterLimit
 	commitInterval time.Duration
 	drainTimeout   time.Duration
+	stallTimeout   time.Duration
 	log            *slog.Logger
 }
 
@@ -179,6 +194,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 		deadLimit:      s.DeadLetterLimit,
 		commitInterval: cmp.Or(s.CommitInterval, s.Delivery.commitInterval()),
 		drainTimeout:   cmp.Or(s.DrainTimeout, 30*time.Second),
+		stallTimeout:   s.StallTimeout,
 		log:            cmp.Or(s.Logger, slog.Default()),
 	}
 	c.maxInFlight = cmp.Or(s.MaxInFlight, max(8192, 2*c.workers*c.batchSize))
@@ -220,6 +236,7 @@ func (s *Stage[In, Out]) validate() error {
 	wrong(s.MaxInFlightBytes < 0, "MaxInFlightBytes: negative")
 	wrong(s.CommitInterval < 0, "CommitInterval: negative")
 	wrong(s.DrainTimeout < 0, "DrainTimeout: negative")
+	wrong(s.StallTimeout < 0, "StallTimeout: negative; zero is never")
 	if err := s.Retry.validate(); err != nil {
 		errs = append(errs, err)
 	}

@@ -24,6 +24,8 @@ import (
 type ledger struct {
 	src   stagetest.Source[string]
 	fault func(op string, r stage.Raw) error // what goes wrong
+	// If set, whether a write is never answered.
+	silent func(stage.Raw) bool
 
 	mu        sync.Mutex
 	reader    stage.Reader
@@ -100,8 +102,9 @@ func (l *ledger) Write(recs []stage.Raw, done func(int, error)) {
 	if !l.inTxn {
 		panic("written outside of a transaction")
 	}
-	errs := make([]error, len(recs))
+	errs, silent := make([]error, len(recs)), make([]bool, len(recs))
 	for i, r := range recs {
+		silent[i] = l.silent != nil && l.silent(r)
 		if errs[i] = l.fails("write", r); errs[i] == nil {
 			l.open = append(l.open, r)
 		}
@@ -109,7 +112,9 @@ func (l *ledger) Write(recs []stage.Raw, done func(int, error)) {
 	go func() {
 		time.Sleep(2 * time.Millisecond)
 		for i, err := range errs {
-			done(i, err)
+			if !silent[i] {
+				done(i, err)
+			}
 		}
 	}()
 }

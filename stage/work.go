@@ -12,6 +12,7 @@ import (
 // filled again and again.
 type worker struct {
 	*engine
+	now     *call // for who watches it
 	batch   []*task
 	recs    []*Raw
 	results []outcome
@@ -32,7 +33,9 @@ func (w *worker) toil(ctx context.Context) {
 			for _, k := range w.batch {
 				w.recs = append(w.recs, k.raw)
 			}
+			w.now.begin(w.batch)
 			w.results = w.process(ctx, w.recs, slices.Grow(w.results, len(w.recs))[:len(w.recs)])
+			w.now.end()
 			w.settle(ctx)
 			w.letGo()
 		}
