@@ -26,12 +26,16 @@ type ledger struct {
 	fault func(op string, r stage.Raw) error // what goes wrong
 	// If set, whether a write is never answered.
 	silent func(stage.Raw) bool
+	// If set, called at the begin of each commit, from 1; its error is what
+	// Commit says, and took whether the transaction has taken effect.
+	outcome func(ctx context.Context, nth int) (took bool, err error)
 
 	mu        sync.Mutex
 	reader    stage.Reader
 	inTxn     bool
 	open      []stage.Raw
 	published []stage.Raw
+	asked     int // commits that were begun
 	commits   int
 	aborts    int
 	largest   int
@@ -57,14 +61,14 @@ func (l *ledger) targets() []stage.Target {
 
 func (l *ledger) sink() stage.Sink[string] {
 	return stage.Sink[string]{Targets: l.targets(), Encode: func(v string, in *stage.Raw, emit func(int, stage.Raw)) error {
-		emit(0, stage.Raw{Topic: "out", Partition: in.Partition, Key: in.Key, Value: []byte(v)})
+		emit(0, stage.Raw{Topic: "out", Partition: in.Partition, Offset: in.Offset, Key: in.Key, Value: []byte(v)})
 		return nil
 	}}
 }
 
 func (l *ledger) deadLetters() stage.Sink[stage.DeadLetter] {
 	return stage.Sink[stage.DeadLetter]{Targets: l.targets(), Encode: func(d stage.DeadLetter, in *stage.Raw, emit func(int, stage.Raw)) error {
-		emit(0, stage.Raw{Topic: "dead", Partition: in.Partition, Key: in.Key, Value: fmt.Appendf(nil, "%d", in.Offset)})
+		emit(0, stage.Raw{Topic: "dead", Partition: in.Partition, Offset: in.Offset, Key: in.Key, Value: fmt.Appendf(nil, "%d", in.Offset)})
 		return nil
 	}}
 }
@@ -128,23 +132,51 @@ func (l *ledger) end() {
 
 func (l *ledger) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
 	time.Sleep(3 * time.Millisecond)
+	took, said := true, error(nil)
+	l.mu.Lock()
+	l.asked++
+	nth := l.asked
+	l.mu.Unlock()
+	if l.outcome != nil {
+		took, said = l.outcome(ctx, nth)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.end()
 	if err := l.fails("commit", stage.Raw{}); err != nil {
 		return err
 	}
-	for lane := range marks {
+	l.inspect(marks)
+	if !took {
+		return said
+	}
+	l.published = append(l.published, l.open...)
+	l.largest = max(l.largest, len(l.open))
+	l.commits++
+	return errors.Join(said, l.reader.Commit(context.WithoutCancel(ctx), marks))
+}
+
+// inspect holds a commit against what it may contain: only outputs of records
+// below the marks of lanes that the stage still holds.
+func (l *ledger) inspect(marks map[stage.Lane]stage.Mark) {
+	below := make(map[int32]int64)
+	for lane, m := range marks {
 		select {
 		case <-lane.(interface{ Released() <-chan struct{} }).Released():
 			panic("a commit for a lane that was released")
 		default:
 		}
+		if m.Done != "" {
+			panic("a done map in a transaction")
+		}
+		_, p := lane.ID()
+		below[p] = m.Offset
 	}
-	l.published = append(l.published, l.open...)
-	l.largest = max(l.largest, len(l.open))
-	l.commits++
-	return l.reader.Commit(ctx, marks)
+	for _, r := range l.open {
+		if r.Offset >= below[r.Partition] {
+			panic("an output without its mark")
+		}
+	}
 }
 
 func (l *ledger) Abort(context.Context) error {
