@@ -1,3 +1,9 @@
+//go:build !race
+
+// sarama's transaction manager writes its last error under one lock and reads
+// it without: with -race a transaction that fails while it is written may fail
+// the test. make test runs this package a second time without.
+
 package sink_test
 
 import (
@@ -12,8 +18,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace-go/millrace/sink"
-	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafka"
 	"github.com/millrace-go/millrace/stage/kafkatest"
@@ -28,19 +32,6 @@ func impatient(b *kafkatest.Broker) *kafka.Cluster {
 		cfg.Metadata.Retry.Backoff = time.Millisecond
 	}
 	return c
-}
-
-func passOn(c *kafka.Cluster, in, out, id string) *stage.Stage[string, string] {
-	return &stage.Stage[string, string]{
-		Name:      id,
-		Source:    source.Kafka(c, topic(in), "group of "+in),
-		Transform: stage.Map(same[string]),
-		Sink:      sink.Kafka(c, topic(out)),
-		Delivery:  stage.ExactlyOnce, TransactionalID: id,
-		CommitInterval: 20 * time.Millisecond,
-		Retry:          stage.Retry{Backoff: 10 * time.Millisecond},
-		Logger:         quiet,
-	}
 }
 
 // TestFencedTooOften: wherever a producer learns that it was fenced, it counts,
@@ -108,19 +99,5 @@ func TestSharedTransactionalID(t *testing.T) {
 			return
 		case <-time.After(30 * time.Millisecond):
 		}
-	}
-}
-
-// TestTransactionIsShorterThanItsTimeout: the broker would undo it.
-func TestTransactionIsShorterThanItsTimeout(t *testing.T) {
-	b := kafkatest.Start(t, "in", "out")
-	s := passOn(b.Cluster(), "in", "out", "mine")
-	s.CommitInterval = 5 * time.Second
-	if err := stage.Check(t.Context(), s); err == nil || !strings.Contains(err.Error(), "Stage.CommitInterval (5s) must be at most half of Producer.Transaction.Timeout (9s)") {
-		t.Error(err)
-	}
-	s.CommitInterval = 4 * time.Second
-	if err := stage.Check(t.Context(), s); err != nil {
-		t.Error(err)
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/millrace-go/millrace/sink"
 	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
+	"github.com/millrace-go/millrace/stage/kafka"
 	"github.com/millrace-go/millrace/stage/kafkatest"
 )
 
@@ -72,5 +74,32 @@ func TestExactlyOnce(t *testing.T) {
 		if n, _ := b.Committed(t, "group", "in", 0); n != int64(100*i+100) {
 			t.Errorf("run %d: committed %d", i, n)
 		}
+	}
+}
+
+func passOn(c *kafka.Cluster, in, out, id string) *stage.Stage[string, string] {
+	return &stage.Stage[string, string]{
+		Name:      id,
+		Source:    source.Kafka(c, topic(in), "group of "+in),
+		Transform: stage.Map(same[string]),
+		Sink:      sink.Kafka(c, topic(out)),
+		Delivery:  stage.ExactlyOnce, TransactionalID: id,
+		CommitInterval: 20 * time.Millisecond,
+		Retry:          stage.Retry{Backoff: 10 * time.Millisecond},
+		Logger:         quiet,
+	}
+}
+
+// TestTransactionIsShorterThanItsTimeout: the broker would undo it.
+func TestTransactionIsShorterThanItsTimeout(t *testing.T) {
+	b := kafkatest.Start(t, "in", "out")
+	s := passOn(b.Cluster(), "in", "out", "mine")
+	s.CommitInterval = 5 * time.Second
+	if err := stage.Check(t.Context(), s); err == nil || !strings.Contains(err.Error(), "Stage.CommitInterval (5s) must be at most half of Producer.Transaction.Timeout (9s)") {
+		t.Error(err)
+	}
+	s.CommitInterval = 4 * time.Second
+	if err := stage.Check(t.Context(), s); err != nil {
+		t.Error(err)
 	}
 }
