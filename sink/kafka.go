@@ -84,10 +84,16 @@ func kafkaTarget(c *kafka.Cluster, topic string) stage.Target {
 				}
 				return p, nil
 			}
-			return &transactor{
+			t := &transactor{
 				cluster: c, config: cfg, sizes: sizes, env: env, log: env.Logger,
 				budget: commitBudget(cfg, env.DrainTimeout),
-			}, nil
+			}
+			// Before anything is read: where this id has left a transaction
+			// open, the committed offsets are not known until it is settled.
+			if err := t.revive(ctx); err != nil {
+				return nil, errors.Join(err, t.Close(ctx))
+			}
+			return t, nil
 		},
 	}
 }

@@ -2,11 +2,17 @@ package sink_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace-go/millrace/sink"
 	"github.com/millrace-go/millrace/source"
@@ -101,5 +107,37 @@ func TestTransactionIsShorterThanItsTimeout(t *testing.T) {
 	s.CommitInterval = 4 * time.Second
 	if err := stage.Check(t.Context(), s); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTransactionIsSettledFirst: a producer with the same id has left a
+// transaction open, with offsets in it. It is settled before the committed
+// offsets are asked for, and so costs no wait for its time-out.
+func TestTransactionIsSettledFirst(t *testing.T) {
+	b := kafkatest.Start(t, "in", "out")
+	b.Produce(t, "in", stage.Raw{Value: []byte("1")})
+	var asked []kmsg.Key // by the broker's own goroutine
+	h := b.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID, kmsg.OffsetFetch}, Observe: true, Count: -1, When: func(r kmsg.Request) bool {
+		asked = append(asked, kmsg.Key(r.Key()))
+		return true
+	}})
+	s := passOn(b.Cluster(), "in", "out", "mine")
+	s.Source = source.Kafka(s.Source.Cluster.(*kafka.Cluster), topic("in"), "group", source.UntilEnd())
+	if err := stage.Run(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	h.Remove()
+	if len(asked) < 2 || asked[0] != kmsg.InitProducerID || !slices.Contains(asked, kmsg.OffsetFetch) {
+		t.Errorf("the broker was asked for %v", asked)
+	}
+}
+
+// TestTransactionalIDIsRefused says so at the start.
+func TestTransactionalIDIsRefused(t *testing.T) {
+	b := kafkatest.Start(t, "in", "out")
+	h := b.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TxnID: "mine", Count: -1, TopLevel: true, Err: kerr.TransactionalIDAuthorizationFailed})
+	err := stage.Run(t.Context(), passOn(b.Cluster(), "in", "out", "mine"))
+	if err == nil || !strings.Contains(err.Error(), `"mine"`) || !errors.Is(err, sarama.ErrTransactionalIDAuthorizationFailed) || h.Hits() == 0 {
+		t.Errorf("after %d faults: %v", h.Hits(), err)
 	}
 }
