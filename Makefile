@@ -11,7 +11,7 @@ ifdef ARCHIVE
 export ARCHIVE := $(abspath $(ARCHIVE))
 endif
 
-MODULES := . examples benchmarks
+MODULES := . examples benchmarks internal/chaos
 GOLANGCI_LINT := v2.15.0
 
 # The libraries' place, for the linker and at run time.
@@ -33,7 +33,7 @@ setup: ## install all that tests and examples need, once
 	go run ./internal/emulator/setup
 
 .PHONY: test
-test: setup ## every test of the three modules, with -race; says what it skipped
+test: setup ## every test of all modules, with -race; says what it skipped
 	@$(ENV)
 	log="$$(mktemp)"; trap 'rm -f "$$log"' EXIT
 	show='^(ok|FAIL|panic|\?|scenario=)|^ *--- FAIL|DATA RACE'
