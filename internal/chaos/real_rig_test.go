@@ -30,7 +30,9 @@ type realRig struct {
 	seed        uint64
 	rng         *rand.Rand
 	dir         string
+	special     func(*job) // of every worker
 	workers     []*worker
+	ended       []*worker // when all is over
 	started     int
 	faults      int
 }
@@ -38,14 +40,14 @@ type realRig struct {
 // group is how many workers a group has.
 const group = 3
 
-func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, nodes int, topic string, exactlyOnce bool) *realRig {
+func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, topic string, partitions int32, exactlyOnce bool) *realRig {
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
 	r := &realRig{
-		t: t, cluster: cluster, nodes: nodes, client: client, exactlyOnce: exactlyOnce,
+		t: t, cluster: cluster, nodes: len(cluster.Brokers()), client: client, exactlyOnce: exactlyOnce,
 		in: topic + "-in", out: topic + "-out", seed: rand.Uint64(), dir: t.TempDir(),
 	}
 	r.rng = rand.New(rand.NewPCG(r.seed, 0))
@@ -58,7 +60,7 @@ func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, nodes int, topic str
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, w := range r.workers {
+		for _, w := range append(r.ended, r.workers...) {
 			if t.Failed() {
 				t.Logf("%s:\n%s", w.log, w.end())
 			}
@@ -71,18 +73,25 @@ func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, nodes int, topic str
 }
 
 // start starts a worker. Its slot is what a pod's ordinal is: whoever comes
-// after it there has the same transactional id.
-func (r *realRig) start(slot int) {
+// after it there has the same transactional id. of says how it is special.
+func (r *realRig) start(slot int, of ...func(*job)) *worker {
 	r.t.Helper()
 	r.started++
-	w, err := startWorker(job{
+	j := job{
 		Name: fmt.Sprintf("worker-%d-%d", slot, r.started), Slot: slot, Brokers: r.cluster.Brokers(),
 		In: r.in, Out: r.out, ExactlyOnce: r.exactlyOnce,
-	}, r.dir)
+	}
+	for _, set := range append([]func(*job){r.special}, of...) {
+		if set != nil {
+			set(&j)
+		}
+	}
+	w, err := startWorker(j, r.dir)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.workers = append(r.workers, w)
+	return w
 }
 
 // drop takes a worker from the list that is held to live.
@@ -181,6 +190,7 @@ func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig,
 			r.t.Error(err)
 		}
 	}
+	r.ended, r.workers = r.workers, nil
 	// What a worker wrote on its way out counts as well.
 	v, err := r.look(ctx)
 	if err != nil {

@@ -81,7 +81,7 @@ func TestRealKafka(t *testing.T) {
 				}
 				for _, delivery := range []string{"at-least-once", "exactly-once"} {
 					t.Run(s.name+"/"+delivery, func(t *testing.T) {
-						r := newRealRig(t, cluster, nodes, s.name+"-"+delivery, delivery == "exactly-once")
+						r := newRealRig(t, cluster, s.name+"-"+delivery, partitions, delivery == "exactly-once")
 						done := row{name: fmt.Sprintf("%d-broker/%s/%s", nodes, s.name, delivery), seed: r.seed}
 						defer func() { // also when the scenario did not get to its end
 							done.faults, done.passed = r.faults, !t.Failed()
@@ -91,6 +91,9 @@ func TestRealKafka(t *testing.T) {
 						r.judge(done.verdict, rounds, s.duplicates)
 					})
 				}
+			}
+			if nodes == 1 {
+				t.Run("login", func(t *testing.T) { testLogin(t, cluster) })
 			}
 		})
 	}

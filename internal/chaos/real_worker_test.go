@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -53,50 +56,109 @@ type job struct {
 	Brokers     []string
 	In, Out     string
 	ExactlyOnce bool
+	Plain       bool   // a transform that takes no time and never fails
+	Stuck       int    // a transform that never ends for one record of so many
+	Token       string // to log in with
+	Aloud       bool   // logs all that sarama and the stage say
+	Calls       string // a file that gets a line for each record transformed
 }
+
+// noToken is in the place of a token that could not be got.
+const noToken = "none"
 
 // maxInFlight bounds what a worker that dies may leave half done.
 const maxInFlight = 256
 
 // run passes records on until SIGINT.
 func (j *job) run() error {
-	c := &kafka.Cluster{Brokers: j.Brokers, Config: func(c *sarama.Config) {
-		c.ClientID = j.Name
-		c.Consumer.Group.Session.Timeout = 4 * time.Second
-		c.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
-		c.Consumer.Group.Rebalance.Timeout = 10 * time.Second
-	}}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	level := slog.LevelInfo
+	if j.Aloud {
+		level = slog.LevelDebug
+		sarama.Logger = log.New(os.Stderr, "sarama: ", 0)
+		sarama.DebugLogger = sarama.Logger
+	}
+	transform, err := j.transform()
+	if err != nil {
+		return err
+	}
+	c := &kafka.Cluster{Brokers: j.Brokers, Config: j.config}
 	topic := func(name string) stage.Topic[string] {
 		return stage.Topic[string]{Name: name, Codec: stage.String()}
 	}
-	var calls atomic.Int64
 	s := &stage.Stage[string, string]{
-		Name:   j.Name,
-		Source: source.Kafka(c, topic(j.In), j.In),
-		Transform: stage.Map(func(_ context.Context, v string) (string, error) {
-			n := calls.Add(1)
-			time.Sleep(time.Duration(n%20) * time.Millisecond)
-			if n%200 == 0 {
-				return "", errors.New("not this time")
-			}
-			return v, nil
-		}),
+		Name:           j.Name,
+		Source:         source.Kafka(c, topic(j.In), j.In),
+		Transform:      stage.Map(transform),
 		Sink:           sink.Kafka(c, topic(j.Out)),
 		Workers:        16,
 		MaxInFlight:    maxInFlight,
 		CommitInterval: 50 * time.Millisecond,
 		DrainTimeout:   5 * time.Second,
 		Retry:          stage.Retry{Attempts: stage.Forever, Backoff: 5 * time.Millisecond, MaxBackoff: 500 * time.Millisecond},
-		Logger:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Logger:         slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	}
+	if j.Stuck > 0 {
+		s.Workers, s.MaxInFlight = 2000, 4000
 	}
 	if j.ExactlyOnce {
 		s.Delivery = stage.ExactlyOnce
 		s.TransactionalID = j.transactionalID()
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	return stage.Run(ctx, s)
 }
+
+func (j *job) config(c *sarama.Config) {
+	c.ClientID = j.Name
+	c.Consumer.Group.Session.Timeout = 4 * time.Second
+	c.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
+	c.Consumer.Group.Rebalance.Timeout = 10 * time.Second
+	if j.Token != "" {
+		kafka.OAuthBearer(c, func(context.Context) (string, error) {
+			if j.Token == noToken {
+				return "", errors.New("the token server is away")
+			}
+			return j.Token, nil
+		})
+	}
+}
+
+// transform is what a worker does with a record.
+func (j *job) transform() (func(context.Context, string) (string, error), error) {
+	var calls atomic.Int64
+	work := func(ctx context.Context, v string) (string, error) {
+		n := calls.Add(1)
+		switch {
+		case j.Plain:
+		case j.Stuck > 0:
+			key, _, _ := strings.Cut(v, ":")
+			if k, err := strconv.Atoi(key); err != nil || isStuck(k, j.Stuck) {
+				<-ctx.Done()
+				return "", errors.Join(err, ctx.Err())
+			}
+		default:
+			time.Sleep(time.Duration(n%20) * time.Millisecond)
+			if n%200 == 0 {
+				return "", errors.New("not this time")
+			}
+		}
+		return v, nil
+	}
+	if j.Calls == "" {
+		return work, nil
+	}
+	file, err := os.OpenFile(j.Calls, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	return func(ctx context.Context, v string) (string, error) {
+		if _, err := file.WriteString(v + "\n"); err != nil {
+			return "", err
+		}
+		return work(ctx, v)
+	}, err
+}
+
+// isStuck is the last one of every so many.
+func isStuck(n, every int) bool { return n%every == every-1 }
 
 func (j *job) transactionalID() string { return fmt.Sprintf("%s-%d", j.In, j.Slot) }
 
@@ -145,11 +207,17 @@ func (w *worker) stop(ctx context.Context) error {
 	return nil
 }
 
+// said is all that the worker said.
+func (w *worker) said() (string, error) {
+	b, err := os.ReadFile(w.log)
+	return string(b), err
+}
+
 // end is the end of what the worker said.
 func (w *worker) end() string {
-	said, err := os.ReadFile(w.log)
+	said, err := w.said()
 	if err != nil {
 		return err.Error()
 	}
-	return string(said[max(0, len(said)-3000):])
+	return said[max(0, len(said)-3000):]
 }

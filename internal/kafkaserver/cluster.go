@@ -21,6 +21,7 @@ import (
 // process, however that ends. Its methods are for one goroutine.
 type Cluster struct {
 	lib, dir string
+	settings []string // beyond the usual ones
 	nodes    []*node
 }
 
@@ -29,6 +30,7 @@ type node struct {
 	id                 int
 	dir                string
 	client, controller int // ports
+	bearer             int // the port of those who log in by a token
 	launched           int
 	log                string // of the present launch
 	process            *Process
@@ -41,19 +43,21 @@ const clusterID = "MkU3OEVBNTcwNTJENDM2Qg"
 const startTimeout = 90 * time.Second
 
 // Start starts a cluster of 1 or 3 nodes from the jars in lib, with its data
-// and logs below dir, and waits until all nodes serve.
-func Start(ctx context.Context, lib, dir string, nodes int) (*Cluster, error) {
+// and logs below dir, and waits until all nodes serve. settings are further
+// lines of server.properties.
+func Start(ctx context.Context, lib, dir string, nodes int, settings ...string) (*Cluster, error) {
 	if nodes != 1 && nodes != 3 {
 		return nil, fmt.Errorf("kafkaserver: 1 or 3 nodes, not %d", nodes)
 	}
-	c := &Cluster{lib: lib, dir: dir}
-	ports, err := freePorts(ctx, 2*nodes)
+	c := &Cluster{lib: lib, dir: dir, settings: settings}
+	ports, err := freePorts(ctx, 3*nodes)
 	if err != nil {
 		return nil, err
 	}
 	for i := range nodes {
 		c.nodes = append(c.nodes, &node{
-			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("node-%d", i+1)), client: ports[2*i], controller: ports[2*i+1],
+			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("node-%d", i+1)),
+			client: ports[3*i], controller: ports[3*i+1], bearer: ports[3*i+2],
 		})
 	}
 	errs := make([]error, nodes)
@@ -84,6 +88,16 @@ func (c *Cluster) Brokers() []string {
 	var addrs []string
 	for _, n := range c.nodes {
 		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.client))
+	}
+	return addrs
+}
+
+// BearerBrokers are those for clients that log in by OAUTHBEARER, with a JSON
+// Web Token that nobody has signed: its sub names the user, and its exp counts.
+func (c *Cluster) BearerBrokers() []string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", n.bearer))
 	}
 	return addrs
 }
@@ -211,20 +225,24 @@ func (c *Cluster) properties(n *node) string {
 	replicas := len(c.nodes)
 	return strings.NewReplacer(
 		"$ID", strconv.Itoa(n.id), "$VOTERS", strings.Join(voters, ","), "$DATA", filepath.Join(n.dir, "data"),
-		"$CLIENT", strconv.Itoa(n.client), "$CONTROLLER", strconv.Itoa(n.controller),
+		"$CLIENT", strconv.Itoa(n.client), "$CONTROLLER", strconv.Itoa(n.controller), "$BEARER", strconv.Itoa(n.bearer),
 		"$REPLICAS", strconv.Itoa(replicas), "$INSYNC", strconv.Itoa((replicas+1)/2),
-	).Replace(settings)
+	).Replace(usual) + strings.Join(c.settings, "\n") + "\n"
 }
 
-// settings of a node: small, and soon to notice that another one is gone.
-const settings = `process.roles=broker,controller
+// usual are the settings of a node: small, and soon to notice that another one
+// is gone.
+const usual = `process.roles=broker,controller
 node.id=$ID
 controller.quorum.voters=$VOTERS
-listeners=PLAINTEXT://127.0.0.1:$CLIENT,CONTROLLER://127.0.0.1:$CONTROLLER
-advertised.listeners=PLAINTEXT://127.0.0.1:$CLIENT
+listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER,CONTROLLER://127.0.0.1:$CONTROLLER
+advertised.listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,BEARER:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.name.bearer.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.bearer.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+listener.name.bearer.oauthbearer.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler
 log.dirs=$DATA
 auto.create.topics.enable=false
 default.replication.factor=$REPLICAS

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -33,6 +34,20 @@ func ExampleSCRAM512() {
 			c.Net.TLS.Enable = true
 			c.Net.TLS.Config = &tls.Config{RootCAs: authorities}
 			kafka.SCRAM512(c, "embedder", os.Getenv("KAFKA_PASSWORD"))
+		},
+	}
+}
+
+// A token that an identity provider has issued, and renews before it expires.
+func ExampleOAuthBearer() {
+	var tokens interface { // such as an oauth2.TokenSource
+		Token(ctx context.Context) (string, error)
+	}
+	_ = &kafka.Cluster{
+		Brokers: []string{"kafka-1:9093"},
+		Config: func(c *sarama.Config) {
+			c.Net.TLS.Enable = true
+			kafka.OAuthBearer(c, func(ctx context.Context) (string, error) { return tokens.Token(ctx) })
 		},
 	}
 }

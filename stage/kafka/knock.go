@@ -57,6 +57,9 @@ func explainKnock(ctx context.Context, cfg *sarama.Config, addr string, err erro
 	if advice := told(cfg, err); advice != "" {
 		return refuse(true, advice)
 	}
+	if errors.Is(err, errNoToken) { // who gives it may be away for a moment
+		return refuse(false, "check the function given to kafka.OAuthBearer in Cluster.Config")
+	}
 	if !closed(err) && !silent(err) {
 		return fmt.Errorf("%s: %w", addr, err)
 	}
@@ -81,6 +84,8 @@ func explainKnock(ctx context.Context, cfg *sarama.Config, addr string, err erro
 // told returns what to do about an error that says itself what is wrong.
 func told(cfg *sarama.Config, err error) string {
 	switch {
+	case errors.Is(err, sarama.ErrSASLAuthenticationFailed) && cfg.Net.SASL.Mechanism == sarama.SASLTypeOAuth:
+		return "the broker refused the token; check its expiry, issuer, audience and scope, and who gives it (kafka.OAuthBearer or Net.SASL.TokenProvider in Cluster.Config)"
 	case errors.Is(err, sarama.ErrSASLAuthenticationFailed):
 		return "the broker refused the login; check user, password and mechanism in Cluster.Config"
 	case errors.Is(err, sarama.ErrUnsupportedSASLMechanism):
