@@ -94,6 +94,8 @@ func TestRealKafka(t *testing.T) {
 			}
 			if nodes == 1 {
 				t.Run("login", func(t *testing.T) { testLogin(t, cluster) })
+				t.Run("done-map", func(t *testing.T) { testDoneMap(t, cluster) })
+				t.Run("no-room-for-done-map", func(t *testing.T) { testNoRoomForDoneMap(t, lib) })
 			}
 		})
 	}
