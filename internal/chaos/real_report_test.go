@@ -39,6 +39,9 @@ order (reordered). Exactly once allows no duplicate. At least once, a fault may 
 - **zombies**: SIGSTOP until the group has given the partitions to others, then SIGCONT.
 - **broker-killed-for-...**: SIGKILL of the only broker; no worker is restarted.
 - **brokers-killed-in-turn**, **brokers-stopped-in-turn**: SIGKILL and SIGTERM of one of three; no worker is restarted.
+- **network-...**: toxiproxy between all workers and all brokers, on the way back, so that what was asked for has
+  happened: answers 200 to 400 ms late; connections reset in place of an answer; no answer for longer than the
+  session's time-out; 2 kB/s a connection.
 
 `
 

@@ -31,6 +31,7 @@ type realRig struct {
 	rng         *rand.Rand
 	dir         string
 	special     func(*job) // of every worker
+	proxies     *proxies   // nil: workers go straight to the brokers
 	workers     []*worker
 	ended       []*worker // when all is over
 	started     int
@@ -80,6 +81,9 @@ func (r *realRig) start(slot int, of ...func(*job)) *worker {
 	j := job{
 		Name: fmt.Sprintf("worker-%d-%d", slot, r.started), Slot: slot, Brokers: r.cluster.Brokers(),
 		In: r.in, Out: r.out, ExactlyOnce: r.exactlyOnce,
+	}
+	if r.proxies != nil {
+		j.Via = r.proxies.via
 	}
 	for _, set := range append([]func(*job){r.special}, of...) {
 		if set != nil {

@@ -23,6 +23,7 @@ type realScenario struct {
 	small      int   // rounds; 0: only in the full size
 	full       int
 	disturb    func(r *realRig, round int)
+	proxied    bool
 	duplicates int // that a fault may bring with at-least-once delivery
 }
 
@@ -34,15 +35,19 @@ const (
 )
 
 func realScenarios() []realScenario {
-	return []realScenario{
-		{"workers-killed", []int{1, 3}, 3, 6, killWorker, perWorker},
-		{"workers-stopped", []int{1}, 3, 6, stopWorker, 0},
-		{"zombies", []int{1, 3}, 2, 4, makeZombie, perWorker},
-		{"broker-killed-for-4s", []int{1}, 1, 2, killBroker(4 * time.Second), perBroker},
-		{"broker-killed-for-70s", []int{1}, 0, 1, killBroker(70 * time.Second), perBroker},
-		{"brokers-killed-in-turn", []int{3}, 0, 3, killBroker(2 * time.Second), perBroker},
-		{"brokers-stopped-in-turn", []int{3}, 0, 3, stopBroker, perBroker},
+	all := []realScenario{
+		{"workers-killed", []int{1, 3}, 2, 6, killWorker, false, perWorker},
+		{"workers-stopped", []int{1}, 3, 6, stopWorker, false, 0},
+		{"zombies", []int{1, 3}, 1, 4, makeZombie, false, perWorker},
+		{"broker-killed-for-4s", []int{1}, 1, 2, killBroker(4 * time.Second), false, perBroker},
+		{"broker-killed-for-70s", []int{1}, 0, 1, killBroker(70 * time.Second), false, perBroker},
+		{"brokers-killed-in-turn", []int{3}, 0, 3, killBroker(2 * time.Second), false, perBroker},
+		{"brokers-stopped-in-turn", []int{3}, 0, 3, stopBroker, false, perBroker},
 	}
+	for _, f := range realToxics() {
+		all = append(all, realScenario{"network-" + f.kind, []int{1, 3}, 1, 2, f.poison, true, perBroker})
+	}
+	return all
 }
 
 // TestRealKafka runs the scenarios, in the size that SIZE says: small (the
@@ -82,6 +87,9 @@ func TestRealKafka(t *testing.T) {
 				for _, delivery := range []string{"at-least-once", "exactly-once"} {
 					t.Run(s.name+"/"+delivery, func(t *testing.T) {
 						r := newRealRig(t, cluster, s.name+"-"+delivery, partitions, delivery == "exactly-once")
+						if s.proxied {
+							r.proxies = newProxies(t, cluster.Brokers())
+						}
 						done := row{name: fmt.Sprintf("%d-broker/%s/%s", nodes, s.name, delivery), seed: r.seed}
 						defer func() { // also when the scenario did not get to its end
 							done.faults, done.passed = r.faults, !t.Failed()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -54,6 +55,7 @@ type job struct {
 	Name        string // its client's id, too
 	Slot        int
 	Brokers     []string
+	Via         via // what to dial in place of a broker, if not nil
 	In, Out     string
 	ExactlyOnce bool
 	Plain       bool   // a transform that takes no time and never fails
@@ -114,6 +116,9 @@ func (j *job) config(c *sarama.Config) {
 	c.Consumer.Group.Session.Timeout = 4 * time.Second
 	c.Consumer.Group.Heartbeat.Interval = 300 * time.Millisecond
 	c.Consumer.Group.Rebalance.Timeout = 10 * time.Second
+	if j.Via != nil {
+		c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, j.Via
+	}
 	if j.Token != "" {
 		kafka.OAuthBearer(c, func(context.Context) (string, error) {
 			if j.Token == noToken {
@@ -159,6 +164,18 @@ func (j *job) transform() (func(context.Context, string) (string, error), error)
 
 // isStuck is the last one of every so many.
 func isStuck(n, every int) bool { return n%every == every-1 }
+
+// via leads to brokers by other addresses.
+type via map[string]string
+
+// Dial goes the other way, and no way where it knows none.
+func (v via) Dial(network, addr string) (net.Conn, error) {
+	other, ok := v[addr]
+	if !ok {
+		return nil, fmt.Errorf("no way to %s", addr)
+	}
+	return net.DialTimeout(network, other, 5*time.Second)
+}
 
 func (j *job) transactionalID() string { return fmt.Sprintf("%s-%d", j.In, j.Slot) }
 
