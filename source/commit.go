@@ -66,7 +66,7 @@ func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
 	}
 	req.ConsumerGroup, req.ConsumerGroupGeneration = meta.GroupID, meta.GenerationID
 	req.ConsumerID, req.GroupInstanceId = meta.MemberID, meta.GroupInstanceID
-	return member.Commit(r.client, req)
+	return member.Commit(r.offsets, req)
 }
 
 // end waits for a commit that may still hold marks of a lane that was released;

@@ -28,7 +28,7 @@ func (r *groupReader) startOf(ctx context.Context, c sarama.ConsumerGroupClaim) 
 		}
 		p := member.Partition{Topic: c.Topic(), ID: c.Partition()}
 		var marks map[member.Partition]stage.Mark
-		if marks, err = member.Committed(r.client, r.opts.group, p); err == nil {
+		if marks, err = member.Committed(r.offsets, r.opts.group, p); err == nil {
 			m := marks[p]
 			if m.Offset != c.InitialOffset() {
 				return stage.Mark{} // nothing was committed, or by somebody else meanwhile

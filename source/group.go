@@ -27,10 +27,13 @@ type groupReader struct {
 	opts   options
 	log    *slog.Logger
 	client sarama.Client
-	group  sarama.ConsumerGroup
-	ends   map[string]map[int32]int64 // of a bounded run
-	leave  context.CancelFunc
-	gone   sync.WaitGroup
+	// offsets is another client, for commits: on a connection that fetches, a
+	// commit waits until the fetch is answered, up to MaxWaitTime.
+	offsets sarama.Client
+	group   sarama.ConsumerGroup
+	ends    map[string]map[int32]int64 // of a bounded run
+	leave   context.CancelFunc
+	gone    sync.WaitGroup
 
 	commits sync.Mutex
 	plain   bool // the broker takes no done map; under commits
@@ -69,9 +72,13 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 	if err != nil {
 		return nil, fmt.Errorf("source: consumer group %q: %w", o.group, err)
 	}
-	r.group, err = sarama.NewConsumerGroupFromClient(o.group, r.client)
+	r.offsets, err = sarama.NewClient(o.cluster.Brokers, cfg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("source: consumer group %q: %w", o.group, err), r.client.Close())
+	}
+	r.group, err = sarama.NewConsumerGroupFromClient(o.group, r.client)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("source: consumer group %q: %w", o.group, err), r.offsets.Close(), r.client.Close())
 	}
 	member, leave := context.WithCancel(context.WithoutCancel(ctx))
 	r.leave = leave
@@ -317,7 +324,7 @@ func (r *groupReader) Close(ctx context.Context) error {
 	go func() {
 		err := r.group.Close()
 		r.gone.Wait()
-		done <- errors.Join(err, r.client.Close())
+		done <- errors.Join(err, r.offsets.Close(), r.client.Close())
 	}()
 	select {
 	case err := <-done:
