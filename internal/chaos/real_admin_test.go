@@ -19,6 +19,9 @@ func createTopics(ctx context.Context, client *kgo.Client, partitions int32, top
 	for _, name := range topics {
 		t := kmsg.NewCreateTopicsRequestTopic()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, -1
+		c := kmsg.NewCreateTopicsRequestTopicConfig()
+		c.Name, c.Value = "message.timestamp.type", kmsg.StringPtr("LogAppendTime") // when a record came, not when it was made
+		t.Configs = append(t.Configs, c)
 		req.Topics = append(req.Topics, t)
 	}
 	resp, err := req.RequestWith(ctx, client)

@@ -45,8 +45,26 @@ order (reordered). Exactly once allows no duplicate. At least once, a fault may 
 
 `
 
-// writeReport writes the table of a run.
-func writeReport(path string, rows []row) error {
+const outageHead = `
+## How soon work goes on
+
+The only broker gets SIGKILL under three groups at once, of three processes each, which pass records on and do nothing
+else: stages, and a loop by hand (sarama, asynchronous producer, low-water commits, retries that carry it through).
+Records come until the kill and again from the first answer after it. The times run from that answer, by the broker's
+own append times; they include that the brokers' leaders and coordinators load.
+
+A record may come twice for two reasons. It was written before the kill, but the commit that says so had not come: what
+was finished within a CommitInterval (50 ms) and the time of a commit. Or it was in flight, and the producer, which
+carries it through the outage, and the partition's next tenure both write it: at most MaxInFlight (256) a worker,
+which the test holds the stage to. So one outage brings at most, for each worker, its MaxInFlight, and what it
+finishes in a CommitInterval and a commit.
+
+| away, s | | first result, s | all, s | lost | twice | of those before the kill | the oldest, ms |
+| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+`
+
+// writeReport writes the tables of a run.
+func writeReport(path string, rows []row, outages []outage) error {
 	var b bytes.Buffer
 	b.WriteString(reportHead)
 	fmt.Fprintf(&b, "%s, Kafka %s, sarama %s, %s, %s/%s, %s\n\n", time.Now().UTC().Format(time.DateOnly), kafkaserver.Version,
@@ -64,6 +82,11 @@ func writeReport(path string, rows []row) error {
 			r.name, v.Sent, v.Lost, v.Duplicated, v.Reordered, r.faults, r.took.Seconds(), r.seed, outcome)
 	}
 	fmt.Fprintf(&b, "\n%d records in all.\n", sent)
+	b.WriteString(outageHead)
+	for _, o := range outages {
+		fmt.Fprintf(&b, "| %.1f | %s | %.1f | %.1f | %d | %d | %d | %d |\n",
+			o.away.Seconds(), o.system, o.first.Seconds(), o.all.Seconds(), o.lost, o.twice, o.before, o.oldest.Milliseconds())
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ func TestRealKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows []row
+	var outages []outage
 	for _, nodes := range clusters {
 		t.Run(fmt.Sprintf("%d", nodes), func(t *testing.T) {
 			cluster, err := kafkaserver.Start(t.Context(), lib, t.TempDir(), nodes)
@@ -101,6 +102,12 @@ func TestRealKafka(t *testing.T) {
 				}
 			}
 			if nodes == 1 {
+				t.Run("outage", func(t *testing.T) {
+					outages = append(outages, measureOutage(t, cluster, 4*time.Second)...)
+					if full {
+						outages = append(outages, measureOutage(t, cluster, 70*time.Second)...)
+					}
+				})
 				t.Run("login", func(t *testing.T) { testLogin(t, cluster) })
 				t.Run("done-map", func(t *testing.T) { testDoneMap(t, cluster) })
 				t.Run("no-room-for-done-map", func(t *testing.T) { testNoRoomForDoneMap(t, lib) })
@@ -108,7 +115,7 @@ func TestRealKafka(t *testing.T) {
 		})
 	}
 	if path := os.Getenv("CHAOS_REPORT"); path != "" {
-		if err := writeReport(path, rows); err != nil {
+		if err := writeReport(path, rows, outages); err != nil {
 			t.Error(err)
 		}
 	}

@@ -58,6 +58,7 @@ type job struct {
 	Via         via // what to dial in place of a broker, if not nil
 	In, Out     string
 	ExactlyOnce bool
+	Loop        bool   // no stage, but a loop of sarama's
 	Plain       bool   // a transform that takes no time and never fails
 	Stuck       int    // a transform that never ends for one record of so many
 	Token       string // to log in with
@@ -75,6 +76,9 @@ const maxInFlight = 256
 func (j *job) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if j.Loop {
+		return j.loop(ctx)
+	}
 	level := slog.LevelInfo
 	if j.Aloud {
 		level = slog.LevelDebug
