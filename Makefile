@@ -55,10 +55,14 @@ test-chaos: ## members killed, connections cut, coordinators moved, on an in-pro
 	go test -v -count=1 -timeout 20m ./internal/chaos
 
 .PHONY: test-kafka
-test-kafka: ## chaos on a real Kafka, installed by mvn: 1 broker; SIZE=full: 1 and 3, and writes docs/reliability.md
+test-kafka: ## chaos on a real Kafka, installed by mvn: 1 broker, 4 minutes; SIZE=full: 1 and 3, and writes docs/reliability.md
 	@export SIZE="$(SIZE)" CHAOS_REPORT="$(if $(filter full,$(SIZE)),$(CURDIR)/docs/reliability.md)"
+	log="$$(mktemp)"; trap 'rm -f "$$log"' EXIT
+	show='^(ok|FAIL|panic|Kafka |scenario=|restart=|outage=|deleted=)|^ *--- FAIL'
 	go vet -tags realkafka ./internal/chaos
-	go test -tags realkafka -count=1 -timeout 60m -v -run TestRealKafka ./internal/chaos
+	if ! go test -tags realkafka -count=1 -timeout 60m -parallel 4 -v -run TestRealKafka ./internal/chaos 2>&1 | tee "$$log" | grep --line-buffered -E "$$show"; then
+		echo "make test-kafka: failed; the whole output:"; cat "$$log"; exit 1
+	fi
 
 .PHONY: lint
 lint: ## gofmt, vet, golangci-lint, tidy

@@ -26,8 +26,9 @@ import (
 // the witness go straight. A worker dials a broker's proxy where it would dial
 // the broker (Net.Proxy), so that the brokers need not know.
 type proxies struct {
-	via  via
-	list []*toxiproxy.Proxy
+	via     via
+	list    []*toxiproxy.Proxy
+	metered *atomic.Int64 // bytes from the workers to the brokers and back
 }
 
 func newProxies(t *testing.T, brokers []string) *proxies {
@@ -35,7 +36,8 @@ func newProxies(t *testing.T, brokers []string) *proxies {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics log to a global
 	once.Do(func() { toxics.Register("meter", new(meter)) })
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := &proxies{via: make(via)}
+	p := &proxies{via: make(via), metered: new(atomic.Int64)}
+	meters.Store(t.Name(), p.metered)
 	for _, addr := range brokers {
 		one := toxiproxy.NewProxy(server, addr, "127.0.0.1:0", addr)
 		if err := one.Start(); err != nil {
@@ -45,7 +47,7 @@ func newProxies(t *testing.T, brokers []string) *proxies {
 		p.via[addr] = one.Listen
 		p.list = append(p.list, one)
 		for _, stream := range []string{"upstream", "downstream"} {
-			p.toxic(t, one, "meter-"+stream, "meter", stream, "{}")
+			p.toxic(t, one, "meter-"+stream, "meter", stream, fmt.Sprintf(`{"of":%q}`, t.Name()))
 		}
 	}
 	return p
@@ -60,16 +62,20 @@ func (p *proxies) toxic(t *testing.T, on *toxiproxy.Proxy, name, kind, stream, a
 	}
 }
 
+// toxiproxy makes toxics itself, of registered types.
 var (
-	once    sync.Once
-	metered atomic.Int64
+	once   sync.Once
+	meters sync.Map // the counter of each test's name
 )
 
 // meter counts the bytes that come by, on their way to the toxics behind it.
-type meter struct{}
+type meter struct {
+	Of string `json:"of"`
+}
 
 // Pipe is a toxic's work.
-func (*meter) Pipe(stub *toxics.ToxicStub) {
+func (m *meter) Pipe(stub *toxics.ToxicStub) {
+	counter, _ := meters.Load(m.Of)
 	for {
 		select {
 		case <-stub.Interrupt:
@@ -79,7 +85,7 @@ func (*meter) Pipe(stub *toxics.ToxicStub) {
 				stub.Close()
 				return
 			}
-			metered.Add(int64(len(c.Data)))
+			counter.(*atomic.Int64).Add(int64(len(c.Data)))
 			stub.Output <- c
 		}
 	}
@@ -153,12 +159,12 @@ func ask(addr string, limit time.Duration) (took time.Duration, size int, err er
 // as it lasts.
 func (f toxic) poison(r *realRig, _ int) {
 	r.pause(400 * time.Millisecond)
-	begun, before := time.Now(), metered.Load()
+	begun, before := time.Now(), r.proxies.metered.Load()
 	for _, one := range r.proxies.list {
 		r.proxies.toxic(r.t, one, f.kind, f.kind, "downstream", f.attributes)
 	}
 	time.Sleep(f.lasts / 2)
-	hit := metered.Load() - before // by the workers alone
+	hit := r.proxies.metered.Load() - before // by the workers alone
 	var errs []error
 	for _, addr := range r.proxies.via {
 		errs = append(errs, f.felt(addr))

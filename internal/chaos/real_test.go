@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -53,11 +54,12 @@ func realScenarios() []realScenario {
 // TestRealKafka runs the scenarios, in the size that SIZE says: small (the
 // default) or full.
 func TestRealKafka(t *testing.T) {
-	clusters, records, full := []int{1}, 3000, false
+	run := realRun{records: 3000}
+	clusters := []int{1}
 	switch size := os.Getenv("SIZE"); size {
 	case "", "small":
 	case "full":
-		clusters, records, full = []int{1, 3}, 6000, true
+		run.records, run.full, clusters = 6000, true, []int{1, 3}
 	default:
 		t.Fatalf("SIZE is %q: small or full", size)
 	}
@@ -68,8 +70,6 @@ func TestRealKafka(t *testing.T) {
 	if err := kafkaserver.Install(t.Context(), lib, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
-	var rows []row
-	var outages []outage
 	for _, nodes := range clusters {
 		t.Run(fmt.Sprintf("%d", nodes), func(t *testing.T) {
 			cluster, err := kafkaserver.Start(t.Context(), lib, t.TempDir(), nodes)
@@ -77,46 +77,68 @@ func TestRealKafka(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(cluster.Close)
-			for _, s := range realScenarios() {
-				rounds := s.small
-				if full {
-					rounds = s.full
-				}
-				if rounds == 0 || !slices.Contains(s.nodes, nodes) {
-					continue
-				}
-				for _, delivery := range []string{"at-least-once", "exactly-once"} {
-					t.Run(s.name+"/"+delivery, func(t *testing.T) {
-						r := newRealRig(t, cluster, s.name+"-"+delivery, partitions, delivery == "exactly-once")
-						if s.proxied {
-							r.proxies = newProxies(t, cluster.Brokers())
-						}
-						done := row{name: fmt.Sprintf("%d-broker/%s/%s", nodes, s.name, delivery), seed: r.seed}
-						defer func() { // also when the scenario did not get to its end
-							done.faults, done.passed = r.faults, !t.Failed()
-							rows = append(rows, done)
-						}()
-						done.verdict, done.took = r.run(done.name, rounds, records, s.disturb)
-						r.judge(done.verdict, rounds, s.duplicates)
-					})
-				}
+			run.scenarios(t, cluster)
+			if nodes > 1 {
+				return
 			}
-			if nodes == 1 {
-				t.Run("outage", func(t *testing.T) {
-					outages = append(outages, measureOutage(t, cluster, 4*time.Second)...)
-					if full {
-						outages = append(outages, measureOutage(t, cluster, 70*time.Second)...)
-					}
-				})
-				t.Run("login", func(t *testing.T) { testLogin(t, cluster) })
-				t.Run("done-map", func(t *testing.T) { testDoneMap(t, cluster) })
-				t.Run("no-room-for-done-map", func(t *testing.T) { testNoRoomForDoneMap(t, lib) })
-			}
+			t.Run("outage", func(t *testing.T) {
+				run.outages = measureOutage(t, cluster, 4*time.Second)
+				if run.full {
+					run.outages = append(run.outages, measureOutage(t, cluster, 70*time.Second)...)
+				}
+			})
+			t.Run("login", func(t *testing.T) { testLogin(t, cluster) })
+			t.Run("done-map", func(t *testing.T) { testDoneMap(t, cluster) })
+			t.Run("no-room-for-done-map", func(t *testing.T) { testNoRoomForDoneMap(t, lib) })
 		})
 	}
 	if path := os.Getenv("CHAOS_REPORT"); path != "" {
-		if err := writeReport(path, rows, outages); err != nil {
+		if err := writeReport(path, run.rows, run.outages); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// realRun is what a run does and what became of it.
+type realRun struct {
+	full    bool
+	records int // a scenario
+	mu      sync.Mutex
+	rows    []row
+	outages []outage
+}
+
+func (run *realRun) scenarios(t *testing.T, cluster *kafkaserver.Cluster) {
+	nodes := len(cluster.Brokers())
+	for _, s := range realScenarios() {
+		rounds := s.small
+		if run.full {
+			rounds = s.full
+		}
+		if rounds == 0 || !slices.Contains(s.nodes, nodes) {
+			continue
+		}
+		for _, delivery := range []string{"at-least-once", "exactly-once"} {
+			t.Run(s.name+"/"+delivery, func(t *testing.T) {
+				place := len(run.rows)
+				run.rows = append(run.rows, row{})
+				if s.proxied { // that harms no broker, and so none of the others
+					t.Parallel()
+				}
+				r := newRealRig(t, cluster, s.name+"-"+delivery, partitions, delivery == "exactly-once")
+				if s.proxied {
+					r.proxies = newProxies(t, cluster.Brokers())
+				}
+				done := row{name: fmt.Sprintf("%d-broker/%s/%s", nodes, s.name, delivery), seed: r.seed}
+				defer func() { // also when the scenario did not get to its end
+					done.faults, done.passed = r.faults, !t.Failed()
+					run.mu.Lock()
+					defer run.mu.Unlock()
+					run.rows[place] = done
+				}()
+				done.verdict, done.took = r.run(done.name, rounds, run.records, s.disturb)
+				r.judge(done.verdict, rounds, s.duplicates)
+			})
 		}
 	}
 }
