@@ -284,6 +284,11 @@ func TestBadStartsAreClear(t *testing.T) {
 	}
 	nobody := free.Addr().String()
 	_ = free.Close()
+	hung, err := net.Listen("tcp", "127.0.0.1:0") // connections are made, and nobody takes them
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = hung.Close() })
 	for name, c := range map[string]struct {
 		stage *stage.Stage[string, string]
 		says  []string
@@ -291,6 +296,10 @@ func TestBadStartsAreClear(t *testing.T) {
 		"no broker": {
 			copier(&kafka.Cluster{Brokers: []string{nobody}, StartTimeout: 2 * time.Second}),
 			[]string{"no broker answers at " + nobody, "is it running"},
+		},
+		"hung broker": {
+			copier(&kafka.Cluster{Brokers: []string{hung.Addr().String()}, StartTimeout: 2 * time.Second}),
+			[]string{"no broker answers at " + hung.Addr().String(), "tried for 2s"},
 		},
 		"no topics": {
 			func() *stage.Stage[string, string] {
