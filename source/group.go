@@ -68,7 +68,7 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
 	}
-	r.client, err = sarama.NewClient(o.cluster.Brokers, cfg)
+	r.client, err = newGroupClient(o.cluster.Brokers, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("source: consumer group %q: %w", o.group, err)
 	}
