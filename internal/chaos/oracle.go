@@ -65,15 +65,16 @@ type Verdict struct {
 }
 
 // Judge compares what a topic holds for a read_committed reader with what was
-// fed, over all the topics of out.
-func Judge(ctx context.Context, f *Feed, out ...string) (Verdict, error) {
+// fed, over all the topics of out. It also returns how often each value came
+// out.
+func Judge(ctx context.Context, f *Feed, out ...string) (Verdict, map[string]int, error) {
 	v := Verdict{Sent: f.sent}
-	seen := make(map[string]bool)
+	seen := make(map[string]int)
 	latest := make(map[string]int)
 	for _, topic := range out {
 		recs, err := witness.Read(ctx, f.Brokers, topic)
 		if err != nil {
-			return v, err
+			return v, nil, err
 		}
 		for _, r := range recs {
 			value := string(r.Value)
@@ -84,11 +85,10 @@ func Judge(ctx context.Context, f *Feed, out ...string) (Verdict, error) {
 				v.Foreign++
 				continue
 			}
-			if seen[value] {
+			if seen[value]++; seen[value] > 1 {
 				v.Duplicated++
 				continue
 			}
-			seen[value] = true
 			if last, ok := latest[key]; ok && n < last {
 				v.Reordered++
 			}
@@ -96,7 +96,7 @@ func Judge(ctx context.Context, f *Feed, out ...string) (Verdict, error) {
 		}
 	}
 	v.Lost = v.Sent - len(seen)
-	return v, nil
+	return v, seen, nil
 }
 
 // Line is how a scenario reports.

@@ -207,7 +207,8 @@ func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig,
 func (r *realRig) look(ctx context.Context) (chaos.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return chaos.Judge(ctx, r.feed, r.out)
+	v, _, err := chaos.Judge(ctx, r.feed, r.out)
+	return v, err
 }
 
 // settle waits until all records came out, and gives up after a minute without

@@ -8,26 +8,27 @@ package chaos_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log"
-	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace-go/millrace/internal/chaos"
-	"github.com/millrace-go/millrace/sink"
-	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
-	"github.com/millrace-go/millrace/stage/kafka"
 	"github.com/millrace-go/millrace/stage/kafkatest"
+)
+
+const (
+	partitions     = 4
+	inFlight       = 256 // of a member
+	sessionTimeout = 2 * time.Second
 )
 
 // rig is a broker, a topic that is fed, and members of a group that pass its
@@ -35,21 +36,24 @@ import (
 type rig struct {
 	t        *testing.T
 	broker   *kafkatest.Broker
+	admin    *kgo.Client
 	delivery stage.Delivery
+	commit   time.Duration // the members' CommitInterval
 	rng      *rand.Rand
 	feed     *chaos.Feed
-	members  []*member
-	started  int
-	calls    atomic.Int64 // of transforms
-	faults   int
+	work     *work
 	failed   chan error // members that ended by themselves
+
+	members []*member // that live
+	started int
+	faults  int
+	again   int // how many records the faults may have brought again
+
+	mu  sync.Mutex
+	all map[string]*member // by client id, the dead ones too
 }
 
-const partitions = 4
-
 func newRig(t *testing.T, delivery stage.Delivery) *rig {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
 	b, err := kafkatest.New(kafkatest.Options{Nodes: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -60,121 +64,68 @@ func newRig(t *testing.T, delivery stage.Delivery) *rig {
 			t.Fatal(err)
 		}
 	}
+	admin, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(admin.Close)
 	r := &rig{
-		t: t, broker: b, delivery: delivery, rng: rand.New(rand.NewPCG(seed, 0)),
+		t: t, broker: b, admin: admin, delivery: delivery, commit: 50 * time.Millisecond,
+		rng:    rand.New(rand.NewPCG(seed(t), 0)),
 		feed:   &chaos.Feed{Brokers: b.Addrs(), Topic: "in", Keys: 50},
+		work:   &work{made: make(map[string]int)},
 		failed: make(chan error, 100),
+		all:    make(map[string]*member),
 	}
 	t.Cleanup(r.feed.Close)
+	ctx, stop := context.WithCancel(context.Background())
+	var keeping sync.WaitGroup
+	keeping.Go(func() { r.keepGroup(ctx) })
+	t.Cleanup(func() {
+		for _, m := range r.all {
+			m.told.Store(true)
+			m.stop()
+			<-m.done
+		}
+		stop()
+		keeping.Wait()
+	})
 	return r
 }
 
-// member is a process of the group, as far as the brokers can tell.
-type member struct {
-	slot int
-	link *chaos.Link
-	stop context.CancelFunc
-	dead atomic.Bool // was told to end
-	done chan struct{}
-}
-
-// start starts a member. Its slot is what a pod's ordinal is: whoever comes
-// after it there has the same transactional id.
-func (r *rig) start(slot int) *member {
-	r.started++
-	link := &chaos.Link{}
-	c := &kafka.Cluster{Brokers: r.broker.Addrs(), StartTimeout: 20 * time.Second, Config: func(c *sarama.Config) {
-		c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, link
-		c.Net.DialTimeout, c.Net.ReadTimeout, c.Net.WriteTimeout = 2*time.Second, 2*time.Second, 2*time.Second
-		c.Consumer.Group.Session.Timeout = 2 * time.Second
-		c.Consumer.Group.Heartbeat.Interval = 100 * time.Millisecond
-		c.Consumer.Group.Rebalance.Timeout = 5 * time.Second
-	}}
-	topic := func(name string) stage.Topic[string] {
-		return stage.Topic[string]{Name: name, Codec: stage.String()}
-	}
-	s := &stage.Stage[string, string]{
-		Name:   fmt.Sprintf("member %d (%d)", slot, r.started),
-		Source: source.Kafka(c, topic("in"), "group"),
-		Transform: stage.Map(func(_ context.Context, v string) (string, error) {
-			n := r.calls.Add(1)
-			time.Sleep(time.Duration(n%4) * time.Millisecond)
-			if n%200 == 0 {
-				return "", errors.New("not this time")
-			}
-			return v, nil
-		}),
-		Sink:           sink.Kafka(c, topic("out")),
-		Workers:        16,
-		Delivery:       r.delivery,
-		CommitInterval: 50 * time.Millisecond,
-		DrainTimeout:   2 * time.Second,
-		Retry:          stage.Retry{Attempts: stage.Forever, Backoff: 5 * time.Millisecond, MaxBackoff: 500 * time.Millisecond},
-		Logger:         slog.New(slog.DiscardHandler),
-	}
-	if testing.Verbose() && os.Getenv("CHAOS_LOG") != "" {
-		s.Logger = slog.Default()
-		sarama.Logger = log.New(os.Stderr, "SARAMA ", log.Lmicroseconds)
-	}
-	if r.delivery == stage.ExactlyOnce {
-		s.TransactionalID = fmt.Sprintf("slot-%d", slot)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	m := &member{slot: slot, link: link, stop: stop, done: make(chan struct{})}
-	go func() {
-		defer close(m.done)
-		if err := stage.Run(ctx, s); err != nil && !m.dead.Load() {
-			r.failed <- fmt.Errorf("%s: %w", s.Name, err)
-		}
-	}()
-	r.members = append(r.members, m)
-	return m
-}
-
-// stable waits until the group has all its members. kfake never expires one
-// that dies while it joins, and the group then waits for it for ever; a real
-// broker's group does not.
-func (r *rig) stable() {
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
-	defer cancel()
-	if _, err := r.broker.Fake().WaitGroupStable(ctx, "group", len(r.members)); err != nil {
-		r.t.Fatalf("the group does not get stable: %v: %+v", err, r.broker.Fake().GroupInfo("group"))
-	}
-}
-
-// kill ends a member as kill -9 does: the brokers hear nothing of it.
-func (r *rig) kill(m *member) {
-	m.dead.Store(true)
-	m.link.Kill()
-	m.stop()
-	r.faults++
-	r.drop(m)
-}
-
-// leave ends a member in good order.
-func (r *rig) leave(m *member) {
-	m.dead.Store(true)
-	m.stop()
-	<-m.done
-	r.drop(m)
-}
-
-func (r *rig) drop(m *member) {
-	for i, other := range r.members {
-		if other == m {
-			r.members = append(r.members[:i:i], r.members[i+1:]...)
-			return
+// seed is what a scenario's dice begin with: CHAOS_SEED, or another one each
+// time. It decides whom a fault strikes and when; what the network and the
+// scheduler do, it does not.
+func seed(t *testing.T) uint64 {
+	s := rand.Uint64()
+	if set := os.Getenv("CHAOS_SEED"); set != "" {
+		var err error
+		if s, err = strconv.ParseUint(set, 10, 64); err != nil {
+			t.Fatalf("CHAOS_SEED: %v", err)
 		}
 	}
+	fmt.Printf("%s: CHAOS_SEED=%d\n", t.Name(), s)
+	return s
 }
 
-func (r *rig) any() *member { return r.members[r.rng.IntN(len(r.members))] }
+// size is how often a scenario runs its rounds: SIZE=full is for a long look.
+func size() int {
+	if os.Getenv("SIZE") == "full" {
+		return 5
+	}
+	return 1
+}
+
+// records counts those of all scenarios.
+var records atomic.Int64
 
 // scenario feeds records while disturb breaks something, each round anew; then
-// it waits until all records came out, or nothing more comes, and judges.
-func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int)) chaos.Verdict {
+// it waits until all records came out, or nothing more comes, and judges. What
+// disturb breaks, it breaks by strike.
+func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int)) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 3*time.Minute)
+	rounds *= size()
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Duration(size())*3*time.Minute)
 	defer cancel()
 	begun := time.Now()
 	for i := range 3 {
@@ -183,16 +134,32 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 	}
 	for round := range rounds {
 		var feeding sync.WaitGroup
+		over := make(chan struct{})
 		feeding.Go(func() {
-			for range 10 {
-				if err := r.feed.Send(ctx, perRound/10); err != nil {
+			for i, going := 0, true; going || i < 10; i++ {
+				n := perRound / 10
+				if i >= 10 {
+					n = 10 // so that there is something to do until it is over
+				}
+				if err := r.feed.Send(ctx, n); err != nil {
 					r.t.Error(err)
+					return
+				}
+				select {
+				case <-over:
+					going = false
+				default:
 				}
 				time.Sleep(10 * time.Millisecond)
 			}
 		})
+		before := r.faults
 		disturb(round)
+		close(over)
 		feeding.Wait()
+		if r.faults == before {
+			r.t.Errorf("round %d: no fault has happened", round)
+		}
 	}
 	r.settle(ctx)
 	select {
@@ -203,12 +170,49 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 	for _, m := range append([]*member(nil), r.members...) {
 		r.leave(m)
 	}
-	v, err := chaos.Judge(ctx, r.feed, "out")
+	v, rewritten, err := r.look(ctx)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	fmt.Println(v.Line(name+" "+strings.ToLower(r.delivery.String()), r.faults, time.Since(begun)))
-	return v
+	records.Add(int64(v.Sent))
+	fmt.Println(v.Line(strings.ReplaceAll(name+" "+strings.ToLower(r.delivery.String()), " ", "-"), r.faults, time.Since(begun)),
+		fmt.Sprintf("rewritten=%d bound=%d", rewritten, r.again))
+	r.judge(v)
+}
+
+// strike does something that breaks; breaks returns how many faults have
+// happened: not how many it tried. That may bring again what is finished and
+// not committed meanwhile, at most, and what each fault finds in flight of a
+// member.
+func (r *rig) strike(breaks func() (faults int)) {
+	stop := make(chan struct{})
+	most := make(chan int)
+	go func() {
+		n := 0
+		for {
+			committed := r.committed() // first, as both only grow
+			n = max(n, r.work.begun()-committed)
+			select {
+			case <-stop:
+				most <- n
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	n := breaks()
+	close(stop)
+	r.faults += n
+	r.again += <-most + n*inFlight
+}
+
+// look compares what came out with what went in. rewritten are those of the
+// duplicates that no transform has made: a produce failed, its record was
+// written all the same, and was written again. (A record whose transform ran
+// again as well hides that.)
+func (r *rig) look(ctx context.Context) (v chaos.Verdict, rewritten int, err error) {
+	v, times, err := chaos.Judge(ctx, r.feed, "out")
+	return v, r.work.rewritten(times), err
 }
 
 // settle waits until all records came out, and gives up after half a minute
@@ -216,7 +220,7 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 func (r *rig) settle(ctx context.Context) {
 	lost, quiet := -1, time.Now()
 	for ; time.Since(quiet) < 30*time.Second; time.Sleep(300 * time.Millisecond) {
-		v, err := chaos.Judge(ctx, r.feed, "out")
+		v, _, err := r.look(ctx)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -229,20 +233,31 @@ func (r *rig) settle(ctx context.Context) {
 	}
 }
 
-// judge holds the verdict against what the delivery promises. duplicates is
-// how many at-least-once delivery may bring for each fault.
-func (r *rig) judge(v chaos.Verdict, duplicates int) {
+// judge holds the verdict against what the delivery promises.
+func (r *rig) judge(v chaos.Verdict) {
 	r.t.Helper()
-	if r.faults == 0 {
-		r.t.Error("no fault has happened")
-	}
 	if v.Lost != 0 || v.Reordered != 0 || v.Foreign != 0 {
 		r.t.Errorf("%d lost, %d reordered, %d foreign", v.Lost, v.Reordered, v.Foreign)
 	}
 	if r.delivery == stage.ExactlyOnce && v.Duplicated != 0 {
 		r.t.Errorf("%d duplicated", v.Duplicated)
 	}
-	if most := duplicates * r.faults; v.Duplicated > most {
-		r.t.Errorf("%d duplicated, more than %d for each of %d faults", v.Duplicated, duplicates, r.faults)
+	if c := r.committed(); c != v.Sent {
+		r.t.Errorf("%d are committed at the end", c)
 	}
+	if v.Duplicated > r.again {
+		r.t.Errorf("%d duplicated, more than the %d that %d faults may bring again", v.Duplicated, r.again, r.faults)
+	}
+}
+
+// committed is how many records lie below the committed offsets.
+func (r *rig) committed() (n int) {
+	info := r.broker.Fake().GroupInfo("group")
+	if info == nil {
+		return 0
+	}
+	for _, c := range info.Commits["in"] {
+		n += int(c.Offset)
+	}
+	return n
 }

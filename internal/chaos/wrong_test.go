@@ -28,7 +28,8 @@ func (r *rig) wrongMember(strategy sarama.BalanceStrategy, claim func(sarama.Con
 	cfg := sarama.NewConfig()
 	cfg.Consumer.Offsets.Initial = sarama.OffsetOldest
 	cfg.Consumer.Offsets.AutoCommit.Enable = false
-	cfg.Consumer.Group.Session.Timeout = time.Second
+	cfg.Consumer.MaxWaitTime = 50 * time.Millisecond // for which heartbeats wait, too
+	cfg.Consumer.Group.Session.Timeout = 3 * time.Second
 	cfg.Consumer.Group.Heartbeat.Interval = 100 * time.Millisecond
 	cfg.Consumer.Group.Rebalance.Timeout = 5 * time.Second
 	cfg.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy}
@@ -83,10 +84,11 @@ func copyOf(m *sarama.ConsumerMessage) *sarama.ProducerMessage {
 
 // verdict waits until nothing more comes out.
 func (r *rig) verdict(name string) chaos.Verdict {
+	begun := time.Now()
 	var last chaos.Verdict
 	for same := 0; same < 15; {
 		time.Sleep(100 * time.Millisecond)
-		v, err := chaos.Judge(r.t.Context(), r.feed, "out")
+		v, _, err := chaos.Judge(r.t.Context(), r.feed, "out")
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -98,7 +100,7 @@ func (r *rig) verdict(name string) chaos.Verdict {
 			break
 		}
 	}
-	fmt.Println(last.Line(name, 1, 0))
+	fmt.Println(last.Line(name, 1, time.Since(begun)))
 	return last
 }
 
@@ -135,7 +137,7 @@ func TestOracleSeesCommitsBeforeTheWork(t *testing.T) {
 	dead.Store(true)
 	stop()
 	defer run(&alive)()
-	if v := r.verdict("wrong: commits before the work"); v.Lost == 0 {
+	if v := r.verdict("wrong-commits-before-the-work"); v.Lost == 0 {
 		t.Errorf("%+v: the oracle sees nothing wrong", v)
 	}
 }
@@ -176,7 +178,7 @@ func TestOracleSeesLateMarks(t *testing.T) {
 	}
 	stop()
 	defer run()()
-	if v := r.verdict("wrong: late marks"); v.Lost == 0 {
+	if v := r.verdict("wrong-late-marks"); v.Lost == 0 {
 		t.Errorf("%+v: the oracle sees nothing wrong", v)
 	}
 }
@@ -217,7 +219,7 @@ func TestOracleSeesResetThatDoesNotSeek(t *testing.T) {
 		}
 		return nil
 	})()
-	v := r.verdict("wrong: reset does not seek")
+	v := r.verdict("wrong-reset-does-not-seek")
 	if h.Hits() == 0 || aborts == 0 {
 		t.Fatalf("%d faults, %d aborts: nothing went wrong", h.Hits(), aborts)
 	}
