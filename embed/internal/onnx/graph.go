@@ -16,18 +16,24 @@ type Type int64
 
 // The element types that are used here.
 const (
-	Float32 Type = 1
-	Int32   Type = 6
-	Int64   Type = 7
-	Float16 Type = 10
+	Float32  Type = 1
+	Uint8    Type = 2
+	Int8     Type = 3
+	Int32    Type = 6
+	Int64    Type = 7
+	Float16  Type = 10
+	Float64  Type = 11
+	BFloat16 Type = 16
 )
 
 func (t Type) size() int64 {
 	switch t {
-	case Int64:
+	case Int64, Float64:
 		return 8
-	case Float16:
+	case Float16, BFloat16:
 		return 2
+	case Uint8, Int8:
+		return 1
 	default:
 		return 4
 	}
@@ -69,11 +75,19 @@ type Attr struct {
 // Node adds an operator and returns the name of its output. Attributes are
 // written in the order given.
 func (g *Graph) Node(operator, output string, inputs []string, attrs ...Attr) string {
+	g.NodeOf(operator, []string{output}, inputs, attrs...)
+	return output
+}
+
+// NodeOf adds an operator of several outputs.
+func (g *Graph) NodeOf(operator string, outputs, inputs []string, attrs ...Attr) {
 	var b []byte
 	for _, in := range inputs {
 		b = text(b, 1, in)
 	}
-	b = text(b, 2, output)
+	for _, out := range outputs {
+		b = text(b, 2, out)
+	}
 	b = text(b, 3, fmt.Sprintf("%s_%d", operator, g.count))
 	b = text(b, 4, operator)
 	for _, a := range attrs {
@@ -81,7 +95,6 @@ func (g *Graph) Node(operator, output string, inputs []string, attrs ...Attr) st
 	}
 	g.nodes = blob(g.nodes, 1, b)
 	g.count++
-	return output
 }
 
 func (a Attr) encode() []byte {
@@ -107,6 +120,19 @@ func (a Attr) encode() []byte {
 // only one weight is in memory at a time.
 func (g *Graph) Weight(name string, t Type, dims []int64, load func() ([]byte, error)) string {
 	g.weights = append(g.weights, weight{name, t, slices.Clone(dims), load})
+	return name
+}
+
+// External adds a constant float32 tensor whose elements are in a file beside
+// the model, from its beginning on, and returns its name.
+func (g *Graph) External(name string, dims []int64, file string) string {
+	var b []byte
+	for _, d := range dims {
+		b = num(b, 1, d)
+	}
+	b = text(num(b, 2, int64(Float32)), 8, name)
+	b = blob(b, 13, text(text(nil, 1, "location"), 2, file))
+	g.nodes = blob(g.nodes, 5, num(b, 14, 1))
 	return name
 }
 

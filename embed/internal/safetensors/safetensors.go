@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
+
+	"github.com/millrace-go/millrace/embed/internal/half"
 )
 
 // File is an open safetensors file. It is safe for concurrent use.
@@ -93,3 +96,45 @@ func (s *File) Bytes(t Tensor) ([]byte, error) {
 
 // Close closes the file.
 func (s *File) Close() error { return s.f.Close() }
+
+// Floats reads a tensor of floating-point numbers of any width, row-major.
+func (s *File) Floats(name string) (values []float32, shape []int64, err error) {
+	t, ok := s.Tensor(name)
+	if !ok {
+		return nil, nil, fmt.Errorf("safetensors: there is no tensor %s", name)
+	}
+	b, err := s.Bytes(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	var width int
+	var widen func([]byte) float32
+	switch t.DType {
+	case "F64":
+		width, widen = 8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }
+	case "F32":
+		width, widen = 4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
+	case "F16":
+		width, widen = 2, func(b []byte) float32 { return half.Float16(binary.LittleEndian.Uint16(b)) }
+	case "BF16":
+		width, widen = 2, func(b []byte) float32 { return half.BFloat16(binary.LittleEndian.Uint16(b)) }
+	default:
+		return nil, nil, fmt.Errorf("safetensors: tensor %s is of type %s, not of floating-point numbers", name, t.DType)
+	}
+	want := int64(width)
+	for _, d := range t.Shape {
+		if d < 0 || d > 0 && want > int64(len(b))/d {
+			want = -1
+			break
+		}
+		want *= d
+	}
+	if want != int64(len(b)) {
+		return nil, nil, fmt.Errorf("safetensors: tensor %s of shape %v has %d bytes", name, t.Shape, len(b))
+	}
+	values = make([]float32, len(b)/width)
+	for i := range values {
+		values[i] = widen(b[i*width:])
+	}
+	return values, t.Shape, nil
+}

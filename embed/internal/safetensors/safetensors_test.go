@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -57,4 +59,32 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestFloats(t *testing.T) {
+	f, err := Open(write(t, `{
+		"f64": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
+		"f32": {"dtype": "F32", "shape": [1, 2], "data_offsets": [8, 16]},
+		"f16": {"dtype": "F16", "shape": [2], "data_offsets": [16, 20]},
+		"bf16": {"dtype": "BF16", "shape": [], "data_offsets": [20, 22]},
+		"none": {"dtype": "F32", "shape": [0, 5], "data_offsets": [22, 22]},
+		"int": {"dtype": "I32", "shape": [1], "data_offsets": [8, 12]},
+		"short": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [8, 16]},
+		"negative": {"dtype": "F32", "shape": [-1, -2], "data_offsets": [8, 16]}}`,
+		"\x00\x00\x00\x00\x00\x00\xf8\x3f"+"\x00\x00\x20\xc0\x00\x00\x80\x3f"+"\x00\x3c\x00\xc1"+"\x80\x3e"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for name, want := range map[string][]float32{"f64": {1.5}, "f32": {-2.5, 1}, "f16": {1, -2.5}, "bf16": {0.25}, "none": {}} {
+		got, shape, err := f.Floats(name)
+		if err != nil || !slices.Equal(got, want) || len(shape) > 2 {
+			t.Errorf("%s: %v of shape %v, %v, want %v", name, got, shape, err, want)
+		}
+	}
+	for _, name := range []string{"int", "short", "negative", "nowhere"} {
+		if got, _, err := f.Floats(name); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v, %v, want an error that names it", name, got, err)
+		}
+	}
 }
