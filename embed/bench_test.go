@@ -39,7 +39,8 @@ func BenchmarkTokenize(b *testing.B) {
 	}
 	b.SetBytes(int64(bytes))
 	for b.Loop() {
-		if _, err := m.tokenize(b.Context(), texts); err != nil {
+		j := job{model: m, texts: texts, out: make([]Embedding, len(texts)), errs: make([]error, len(texts))}
+		if err := j.tokenize(b.Context(), 0, make([][]uint32, len(texts))); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,156 +5,197 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/millrace-go/millrace/embed/internal/onnx"
 )
 
-// folder is what a sentence-transformers folder says about its model.
+// folder is what a model's files and the options say together.
 type folder struct {
-	model     string // file name of the ONNX model
-	tokenizer []byte // tokenizer.json
-	maxTokens int    // of a text, with its special tokens
-	lower     bool   // texts are lowered before they are tokenized
-	padID     *int64 // nil: config.json does not say
-	pooling   poolingConfig
-	normalise bool
+	transformer
+	model    string   // file name of the ONNX model
+	external []string // file names of weights beside it
+	dynamic  bool     // the model quantises as it goes, a batch at a time
+	pooling  poolingConfig
+	steps    []step // after the pooling
+	prompts  prompts
+	golden   *golden // nil: none, or options make other vectors
 }
 
-// module is one line of modules.json: one step from text to vector.
-type module struct {
-	Name string `json:"name"`
-	Path string `json:"path"`
-	Type string `json:"type"`
+// passesOver reports whether the pooling passes over a prompt, for queries or
+// for documents.
+func (f *folder) passesOver() bool {
+	return f.pooling.withoutPrompt && (f.prompts.query != "" || f.prompts.document != "")
 }
 
-// kind is the class without its Python package, which changed over time.
-func (m module) kind() string { return m.Type[strings.LastIndexByte(m.Type, '.')+1:] }
+// shifts reports whether padding moves a text's tokens to other positions,
+// which changes its vector.
+func (f *folder) shifts(s *signature) bool {
+	positions := slices.ContainsFunc(s.inputs, func(in input) bool { return in.name == inputPositions })
+	return f.padLeft && f.positions > 0 && f.firstPlace == 0 && !positions
+}
 
-func parseModules(data []byte) ([]module, error) {
-	var modules []module
-	if err := json.Unmarshal(data, &modules); err != nil {
+// readFolder reads all but the model itself, which it only looks into. name is
+// a folder or an ONNX file.
+func readFolder(name string, s *settings) (*folder, error) {
+	r, file, err := findFolder(name)
+	if err != nil {
 		return nil, err
 	}
-	var kinds []string
-	for _, m := range modules {
-		switch kind := m.kind(); kind {
-		case "Transformer", "Pooling", "Normalize":
-			kinds = append(kinds, kind)
-		default:
-			return nil, fmt.Errorf("the module %q of type %q is not supported; supported are Transformer, Pooling, Normalize", m.Path, m.Type)
+	f := &folder{}
+	at, err := r.modules(f, s)
+	if err != nil {
+		return nil, err
+	}
+	if f.transformer, err = r.transformer(at, s.maxTokens); err != nil {
+		return nil, err
+	}
+	if err := r.options(f, s); err != nil {
+		return nil, err
+	}
+	if file != "" {
+		f.model = file
+	} else if f.model, err = r.model(at); err != nil {
+		return nil, err
+	}
+	if !s.changeVectors() {
+		var g golden
+		if found, err := r.may(goldenName, &g); err != nil {
+			return nil, err
+		} else if found {
+			if err := g.check(); err != nil {
+				return nil, r.wrong(goldenName, err)
+			}
+			f.golden = &g
 		}
 	}
-	switch strings.Join(kinds, " ") {
-	case "Transformer Pooling", "Transformer Pooling Normalize":
-		return modules, nil
+	return f, f.inspect()
+}
+
+// findFolder finds a model's folder, and the model's file where name is one:
+// the folder is the file's, or the one above when that has the other files.
+func findFolder(name string) (r reader, file string, err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return r, "", fmt.Errorf("there is no model folder: %w; %s", err, installHint)
 	}
-	return nil, fmt.Errorf("the modules [%s] are not supported; supported are Transformer, Pooling, and perhaps Normalize, in this order", strings.Join(kinds, " "))
-}
-
-// transformerNames are the files that a Transformer module may be configured
-// by: sentence-transformers once had a class for each kind of model.
-func transformerNames() []string {
-	return []string{
-		"sentence_bert_config.json", "sentence_roberta_config.json", "sentence_distilbert_config.json",
-		"sentence_camembert_config.json", "sentence_albert_config.json", "sentence_xlm-roberta_config.json",
-		"sentence_xlnet_config.json",
+	if info.IsDir() {
+		return reader{name}, "", nil
 	}
+	above := reader{filepath.Dir(filepath.Dir(name))}
+	r = reader{filepath.Dir(name)}
+	if !r.has("modules.json") && (above.has("modules.json") || !r.has("tokenizer.json") && above.has("tokenizer.json")) {
+		r = above
+	}
+	return r, name, nil
 }
 
-// limits is what the configuration files say about the length of a text; a nil
-// or zero field is one that they do not mention.
-type limits struct {
-	MaxSeqLength *int    `json:"max_seq_length"`          // sentence_bert_config.json
-	Lower        bool    `json:"do_lower_case"`           // sentence_bert_config.json
-	ModelMax     float64 `json:"model_max_length"`        // tokenizer_config.json; 1e30 for none
-	MaxPositions int     `json:"max_position_embeddings"` // config.json
-	PadID        *int64  `json:"pad_token_id"`            // config.json
-}
-
-func (l *limits) maxTokens() (int, error) {
-	switch {
-	case l.MaxSeqLength != nil:
-		if *l.MaxSeqLength <= 0 {
-			return 0, fmt.Errorf("a max_seq_length of %d", *l.MaxSeqLength)
+// modules reads what modules.json names, but for the transformer, whose folder
+// it returns. A model without the file needs options in its place.
+func (r reader) modules(f *folder, s *settings) (at string, err error) {
+	if !r.has("modules.json") && (len(s.pooling) > 0 || s.output != "") {
+		f.pooling.modes = s.pooling
+		return "", nil
+	}
+	data, err := r.must("modules.json")
+	if err != nil {
+		return "", fmt.Errorf("%w; for a model and a tokenizer.json alone, WithPooling says how to pool", err)
+	}
+	modules, err := parseModules(data)
+	if err != nil {
+		return "", r.wrong("modules.json", err)
+	}
+	at, rest := modules[0].Path, modules[1:]
+	if len(rest) > 0 && rest[0].kind() == "Pooling" {
+		name := path.Join(rest[0].Path, "config.json")
+		if data, err = r.must(name); err != nil {
+			return "", err
 		}
-		return *l.MaxSeqLength, nil
-	case l.ModelMax > 0 && l.ModelMax < math.MaxInt32 && l.MaxPositions > 0:
-		return min(int(l.ModelMax), l.MaxPositions), nil
-	case l.ModelMax > 0 && l.ModelMax < math.MaxInt32:
-		return int(l.ModelMax), nil
-	case l.MaxPositions > 0:
-		return l.MaxPositions, nil
+		if f.pooling, err = parsePooling(data); err != nil {
+			return "", r.wrong(name, err)
+		}
+		rest = rest[1:]
 	}
-	return 0, errors.New("no max_seq_length in sentence_bert_config.json, no model_max_length in tokenizer_config.json, no max_position_embeddings in config.json: how long may a text be?")
+	if len(s.pooling) > 0 {
+		f.pooling.modes = s.pooling
+	}
+	f.steps, err = r.steps(rest)
+	return at, err
 }
 
-// promptConfig is what of config_sentence_transformers.json changes vectors.
-type promptConfig struct {
-	Prompts     map[string]string `json:"prompts"`
-	Default     *string           `json:"default_prompt_name"`
-	TruncateDim *int              `json:"truncate_dim"`
-}
-
-func (c *promptConfig) check() error {
-	if c.Default != nil && c.Prompts[*c.Default] != "" {
-		return fmt.Errorf("the default prompt %q is not supported", *c.Default)
+// options reads config_sentence_transformers.json and puts it and the options
+// over the modules.
+func (r reader) options(f *folder, s *settings) error {
+	const name = "config_sentence_transformers.json"
+	var config promptConfig
+	if _, err := r.may(name, &config); err != nil {
+		return err
 	}
-	if c.TruncateDim != nil {
-		return fmt.Errorf("truncate_dim %d is not supported", *c.TruncateDim)
+	err := config.check()
+	if err == nil {
+		f.prompts, err = config.choose(s)
+	}
+	if err != nil {
+		return r.wrong(name, err)
+	}
+	last := len(f.steps)
+	if last > 0 && f.steps[last-1] == step(normalise{}) {
+		last--
+	} else if s.normalise {
+		f.steps = append(f.steps, normalise{})
+	}
+	// What is cut off must not count in the length.
+	if dim := s.truncateDim; dim > 0 || config.TruncateDim != nil {
+		if dim == 0 {
+			dim = *config.TruncateDim
+		}
+		f.steps = append(f.steps[:last:last], append([]step{truncate(dim)}, f.steps[last:]...)...)
 	}
 	return nil
 }
 
-// readFolder reads all but the model itself.
-func readFolder(dir string) (*folder, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("there is no model folder: %w; %s", err, installHint)
-	}
-	r := reader{dir}
-
-	data, err := r.must("modules.json")
-	if err != nil {
-		return nil, err
-	}
-	modules, err := parseModules(data)
-	if err != nil {
-		return nil, r.wrong("modules.json", err)
-	}
-	f := &folder{normalise: len(modules) == 3}
-	at := modules[0].Path
-
-	if err := r.limits(f, at); err != nil {
-		return nil, err
-	}
-	name := path.Join(modules[1].Path, "config.json")
-	if data, err = r.must(name); err != nil {
-		return nil, err
-	}
-	if f.pooling, err = parsePooling(data); err != nil {
-		return nil, r.wrong(name, err)
-	}
-	var prompts promptConfig
-	if _, err := r.may("config_sentence_transformers.json", &prompts); err != nil {
-		return nil, err
-	}
-	if err := prompts.check(); err != nil {
-		return nil, r.wrong("config_sentence_transformers.json", err)
-	}
-	if f.tokenizer, err = r.must(path.Join(at, "tokenizer.json")); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{path.Join(at, "model.onnx"), path.Join(at, "onnx", "model.onnx")} {
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			f.model = file
-			return f, nil
+// model finds the ONNX file.
+func (r reader) model(at string) (string, error) {
+	names := []string{path.Join(at, "model.onnx"), path.Join(at, "onnx", "model.onnx")}
+	for _, name := range names {
+		if r.has(name) {
+			return filepath.Join(r.dir, filepath.FromSlash(name)), nil
 		}
 	}
-	return nil, fmt.Errorf("the model folder %s has neither %s nor %s; %s with one that has", dir,
-		path.Join(at, "model.onnx"), path.Join(at, "onnx/model.onnx"), installHint)
+	hint := installHint + " with one that has"
+	if others, err := filepath.Glob(filepath.Join(r.dir, filepath.FromSlash(at), "onnx", "*.onnx")); err == nil && len(others) > 0 {
+		hint = fmt.Sprintf("it has %s: open that file instead of the folder", others[0])
+	}
+	return "", fmt.Errorf("the model folder %s has neither %s nor %s; %s", r.dir, names[0], names[1], hint)
+}
+
+// inspect looks into the model: which files does it want, and does it quantise
+// as it goes?
+func (f *folder) inspect() error {
+	facts, err := onnx.Inspect(f.model)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.model, err)
+	}
+	for _, op := range facts.Operators {
+		// DynamicQuantizeLinear, and ONNX Runtime's DynamicQuantizeMatMul, DynamicQuantizeLSTM.
+		f.dynamic = f.dynamic || strings.HasPrefix(op, "DynamicQuantize")
+	}
+	for _, name := range facts.External {
+		local, err := filepath.Localize(path.Clean(name))
+		if err != nil || strings.ContainsRune(name, '\\') {
+			return fmt.Errorf("%s: its weights in %q are outside its folder, which is not allowed", f.model, name)
+		}
+		file := filepath.Join(filepath.Dir(f.model), local)
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			return fmt.Errorf("%s: its weights in %q are not there: %s", f.model, name, file)
+		}
+		f.external = append(f.external, file)
+	}
+	return nil
 }
 
 // reader reads the files of a folder.
@@ -172,36 +213,14 @@ func (r reader) read(name string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(r.dir, local))
 }
 
-// limits reads the three files that may bound the length of a text.
-func (r reader) limits(f *folder, at string) error {
-	var l limits
-	for _, name := range transformerNames() {
-		found, err := r.may(path.Join(at, name), &l)
-		if err != nil {
-			return err
-		}
-		if found {
-			break
-		}
-	}
-	for _, name := range []string{"tokenizer_config.json", "config.json"} {
-		// Each file is asked for its own keys only.
-		var more limits
-		if _, err := r.may(path.Join(at, name), &more); err != nil {
-			return err
-		}
-		if name == "config.json" {
-			l.MaxPositions, l.PadID = more.MaxPositions, more.PadID
-		} else {
-			l.ModelMax = more.ModelMax
-		}
-	}
-	n, err := l.maxTokens()
+// has reports whether there is a file.
+func (r reader) has(name string) bool {
+	local, err := filepath.Localize(name)
 	if err != nil {
-		return fmt.Errorf("the model folder %s: %w", r.dir, err)
+		return false
 	}
-	f.maxTokens, f.lower, f.padID = n, l.Lower, l.PadID
-	return nil
+	info, err := os.Stat(filepath.Join(r.dir, local))
+	return err == nil && info.Mode().IsRegular()
 }
 
 func (r reader) must(name string) ([]byte, error) {
@@ -228,6 +247,21 @@ func (r reader) may(name string, into any) (found bool, err error) {
 		return false, r.wrong(name, err)
 	}
 	return true, nil
+}
+
+// firstOf reads the first of some JSON files that says anything.
+func (r reader) firstOf(at string, names []string, into any) (name string, err error) {
+	for _, name := range names {
+		name = path.Join(at, name)
+		var fields map[string]json.RawMessage
+		if found, err := r.may(name, &fields); err != nil {
+			return name, err
+		} else if found && len(fields) > 0 {
+			_, err = r.may(name, into)
+			return name, err
+		}
+	}
+	return names[0], nil
 }
 
 func (r reader) wrong(name string, err error) error {

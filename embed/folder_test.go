@@ -2,26 +2,34 @@ package embed
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 )
 
 func TestParsePooling(t *testing.T) {
 	for in, want := range map[string]poolingConfig{
-		`{}`: {poolMean, 0},
-		`{"word_embedding_dimension": 384, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false, "pooling_mode_mean_sqrt_len_tokens": false}`: {poolMean, 384},
-		`{"pooling_mode_cls_token": true, "pooling_mode_lasttoken": false}`:             {poolCLS, 0},
-		`{"embedding_dimension": 768, "pooling_mode": "max"}`:                           {poolMax, 768},
-		`{"embedding_dimension": 768, "pooling_mode": ["cls"], "include_prompt": true}`: {poolCLS, 768},
+		`{}`: {modes: []Pooling{PoolMean}},
+		`{"word_embedding_dimension": 384, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": false, "pooling_mode_mean_sqrt_len_tokens": false}`: {modes: []Pooling{PoolMean}, dim: 384},
+		`{"pooling_mode_cls_token": true, "pooling_mode_lasttoken": false, "include_prompt": true}`:                                                                                          {modes: []Pooling{PoolCLS}},
+		`{"embedding_dimension": 768, "pooling_mode": "max"}`:                                                                                                                                {modes: []Pooling{PoolMax}, dim: 768},
+		`{"embedding_dimension": 768, "pooling_mode": ["cls"], "include_prompt": false}`:                                                                                                     {modes: []Pooling{PoolCLS}, dim: 768, withoutPrompt: true},
+		`{"pooling_mode_mean_sqrt_len_tokens": true}`:                                                                                                                                        {modes: []Pooling{PoolMeanSqrtLen}},
+		`{"pooling_mode_weightedmean_tokens": true}`:                                                                                                                                         {modes: []Pooling{PoolWeightedMean}},
+		`{"pooling_mode_lasttoken": true}`:                                                                                                                                                   {modes: []Pooling{PoolLastToken}},
+		// Switches have one order, lists their own.
+		`{"pooling_mode_lasttoken": true, "pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true, "pooling_mode_max_tokens": true}`: {modes: []Pooling{PoolCLS, PoolMax, PoolMean, PoolLastToken}},
+		`{"pooling_mode": ["mean", "weightedmean", "cls"]}`: {modes: []Pooling{PoolMean, PoolWeightedMean, PoolCLS}},
+		// The newer form counts where both are there.
+		`{"pooling_mode": "max", "pooling_mode_mean_tokens": true}`: {modes: []Pooling{PoolMax}},
 	} {
 		got, err := parsePooling([]byte(in))
-		if err != nil || got != want {
+		if err != nil || !slices.Equal(got.modes, want.modes) || got.dim != want.dim || got.withoutPrompt != want.withoutPrompt {
 			t.Errorf("%s: %v, %v, want %v", in, got, err, want)
 		}
 	}
 	for _, in := range []string{
-		``, `[]`, `{"pooling_mode": 1}`, `{"pooling_mode_cls_token": "yes"}`, `{"pooling_mode": ["cls", "mean"]}`, `{"word_embedding_dimension": -1}`,
-		`{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true}`, `{"pooling_mode_mean_sqrt_len_tokens": true}`,
-		`{"pooling_mode": "weightedmean"}`, `{"pooling_mode_lasttoken": true}`, `{"pooling_mode_of_the_future": true}`, `{"word_embedding_dimension": "x"}`,
+		``, `[]`, `{"pooling_mode": 1}`, `{"pooling_mode": []}`, `{"pooling_mode_cls_token": "yes"}`, `{"pooling_mode": ["cls", "median"]}`, `{"word_embedding_dimension": -1}`,
+		`{"pooling_mode_of_the_future": true}`, `{"pooling_mode": "lasttokens"}`, `{"word_embedding_dimension": "x"}`, `{"include_prompt": "no"}`,
 	} {
 		if got, err := parsePooling([]byte(in)); err == nil {
 			t.Errorf("%s: %v, want an error", in, got)
@@ -29,24 +37,36 @@ func TestParsePooling(t *testing.T) {
 	}
 }
 
-func TestMaxTokens(t *testing.T) {
-	for in, want := range map[string]int{
-		`{"max_seq_length": 256, "model_max_length": 512, "max_position_embeddings": 512}`: 256,
-		`{"model_max_length": 512, "max_position_embeddings": 514}`:                        512,
-		`{"model_max_length": 1e30, "max_position_embeddings": 514}`:                       514,
-		`{"max_seq_length": null, "model_max_length": 128}`:                                128,
-		`{"max_position_embeddings": 77}`:                                                  77,
-		`{"max_seq_length": 0}`:                                                            0,
-		`{"model_max_length": 1000000000000000019884624838656}`:                            0,
-		`{}`: 0,
+func TestMaxSeqLength(t *testing.T) {
+	const none = 1e30
+	for _, c := range []struct {
+		asked, places int
+		own           int // -1: not there
+		modelMax      float64
+		positions     int
+		want          int // 0: an error
+	}{
+		{own: 256, modelMax: 512, positions: 512, want: 256},
+		{own: -1, modelMax: 512, positions: 514, want: 512},
+		{own: -1, modelMax: none, positions: 514, want: 514},
+		{own: -1, modelMax: none, positions: 514, places: 512, want: 512},
+		{own: -1, modelMax: 128, want: 128},
+		{own: -1, positions: 77, want: 77},
+		{own: 514, places: 512, want: 512},
+		{asked: 300, own: 256, places: 512, want: 300},
+		{asked: 600, own: 256, places: 512},
+		{asked: 600, own: -1, want: 600},
+		{own: 0},
+		{own: -1, modelMax: none},
+		{own: -1, positions: -1},
 	} {
-		var l limits
-		if err := json.Unmarshal([]byte(in), &l); err != nil {
-			t.Fatal(err)
+		var own *int
+		if c.own >= 0 {
+			own = &c.own
 		}
-		got, err := l.maxTokens()
-		if got != want || (err == nil) != (want > 0) {
-			t.Errorf("%s: %d, %v, want %d", in, got, err, want)
+		got, err := maxSeqLength(c.asked, c.places, own, c.modelMax, c.positions)
+		if got != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("%+v: %d, %v", c, got, err)
 		}
 	}
 }
@@ -56,7 +76,7 @@ func FuzzParsePooling(f *testing.F) {
 	f.Add([]byte(`{"embedding_dimension": 768, "pooling_mode": ["mean", "max"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parsePooling(data)
-		if err == nil && (c.dim < 0 || c.mode != poolMean && c.mode != poolCLS && c.mode != poolMax) {
+		if err == nil && (c.dim < 0 || checkPoolings(c.modes) != nil) {
 			t.Errorf("%s: accepted as %v", data, c)
 		}
 	})
@@ -67,7 +87,7 @@ func FuzzParseModules(f *testing.F) {
 	f.Add([]byte(`[{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		modules, err := parseModules(data)
-		if err == nil && (len(modules) < 2 || modules[0].kind() != "Transformer" || modules[1].kind() != "Pooling") {
+		if err == nil && (len(modules) < 1 || modules[0].kind() != "Transformer") {
 			t.Errorf("%s: accepted as %v", data, modules)
 		}
 	})
@@ -77,7 +97,7 @@ func FuzzRewriteTokenizer(f *testing.F) {
 	f.Add([]byte(tinyTokenizer))
 	f.Add([]byte(`{"truncation": {"direction": "Left"}, "padding": {"pad_id": 1}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := rewriteTokenizer(data, 7)
+		rewritten, _, err := rewriteTokenizer(data, 7, false)
 		if err != nil {
 			return
 		}
@@ -87,8 +107,8 @@ func FuzzRewriteTokenizer(f *testing.F) {
 				Max int `json:"max_length"`
 			} `json:"truncation"`
 		}
-		if err := json.Unmarshal(r.data, &got); err != nil || got.Padding != nil || got.Truncation.Max != 7 {
-			t.Errorf("%s: became %s (%v)", data, r.data, err)
+		if err := json.Unmarshal(rewritten, &got); err != nil || got.Padding != nil || got.Truncation.Max != 7 {
+			t.Errorf("%s: became %s (%v)", data, rewritten, err)
 		}
 	})
 }

@@ -21,7 +21,7 @@ var goldenJSON []byte
 //go:embed testdata/golden.f32
 var goldenF32 []byte
 
-type golden struct {
+type goldenText struct {
 	Text   string
 	Base64 string // for a text that is not UTF-8
 	Repeat int    // the text is its piece that often
@@ -31,7 +31,7 @@ type golden struct {
 	values []float32 // where Vector
 }
 
-func (g golden) text() string {
+func (g goldenText) text() string {
 	piece := g.Text
 	if g.Base64 != "" {
 		b, err := base64.StdEncoding.DecodeString(g.Base64)
@@ -44,7 +44,7 @@ func (g golden) text() string {
 }
 
 // name shows the text in a message.
-func (g golden) name() string {
+func (g goldenText) name() string {
 	text := g.text()
 	if len(text) > 40 {
 		text = text[:40]
@@ -52,7 +52,7 @@ func (g golden) name() string {
 	return text
 }
 
-func readGolden(t testing.TB) (all []golden) {
+func readGolden(t testing.TB) (all []goldenText) {
 	t.Helper()
 	if err := json.Unmarshal(goldenJSON, &all); err != nil {
 		t.Fatal(err)
@@ -78,8 +78,8 @@ func TestTokensEqualHuggingFace(t *testing.T) {
 		got, err := m.tokenizer.encode(g.text())
 		if err != nil {
 			t.Errorf("%q: %v", g.name(), err)
-		} else if !slices.Equal(got, g.IDs) {
-			t.Errorf("%q x %d:\n got %v\nwant %v", g.name(), g.Repeat, got, g.IDs)
+		} else if !slices.Equal(got.ids, g.IDs) {
+			t.Errorf("%q x %d:\n got %v\nwant %v", g.name(), g.Repeat, got.ids, g.IDs)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func TestTokensEqualHuggingFace(t *testing.T) {
 func TestVectorsEqualPython(t *testing.T) {
 	m := openMiniLM(t)
 	var texts []string
-	var want []golden
+	var want []goldenText
 	for _, g := range readGolden(t) {
 		if g.Vector {
 			texts, want = append(texts, g.text()), append(want, g)

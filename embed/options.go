@@ -1,6 +1,7 @@
 package embed
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,13 +10,25 @@ import (
 	"github.com/millrace-go/millrace/embed/internal/cache"
 )
 
-// Option changes how a model runs; see [Open]. None changes the vectors.
+// Option changes how a model runs, or what its vectors are; see [Open].
 type Option func(*settings)
 
 type settings struct {
-	library     string
-	threads     int
-	batchTokens int
+	library        string
+	threads        int
+	batchTokens    int
+	batchInvariant *bool // nil: as the model needs it
+
+	// What changes vectors.
+	pooling       []Pooling
+	output        string
+	normalise     bool
+	truncateDim   int
+	maxTokens     int
+	prompt        *string
+	promptName    string
+	role          role
+	specialAsText bool
 }
 
 // defaultBatchTokens is where batches of tweets run fastest (a batch of 32 with
@@ -38,13 +51,99 @@ func WithThreads(n int) Option { return func(s *settings) { s.threads = n } }
 // default 1024. Memory grows with it; a text longer than that is a batch alone.
 func WithBatchTokens(n int) Option { return func(s *settings) { s.batchTokens = n } }
 
+// WithBatchInvariant says whether a vector must not depend on the texts beside
+// it. Then texts run one by one, and the same text always has the same vector,
+// to the last bit.
+//
+// The default is false for models of floating-point numbers, whose vectors
+// differ by less than 1e-6 from batch to batch, and true for models that
+// quantise as they go (dynamic int8, operators DynamicQuantize...): they choose
+// their scale for a whole batch at a time, so that their vectors move by some
+// hundredths with what happens to be beside them, even if all texts are of
+// equal length.
+func WithBatchInvariant(on bool) Option { return func(s *settings) { s.batchInvariant = &on } }
+
+// WithPooling sets the pooling, instead of the folder's; of several, the vectors
+// stand one after the other. It makes a model of an ONNX file and a
+// tokenizer.json without modules.json.
+func WithPooling(modes ...Pooling) Option { return func(s *settings) { s.pooling = modes } }
+
+// WithOutput takes an output of the model by name: one of rank 3 is pooled, one
+// of rank 2 stands for the pooling's result. By default it is sentence_embedding,
+// which is what all of the folder's modules make, else last_hidden_state,
+// token_embeddings, or the first of rank 3.
+func WithOutput(name string) Option { return func(s *settings) { s.output = name } }
+
+// WithNormalize gives vectors the length 1, also where the folder does not.
+func WithNormalize() Option { return func(s *settings) { s.normalise = true } }
+
+// WithTruncateDim keeps the first n numbers of each vector, for models that were
+// trained for it. It happens before the last normalising, so that normalised
+// vectors are of length 1 (sentence-transformers truncates after it, which
+// gives the same directions).
+func WithTruncateDim(n int) Option { return func(s *settings) { s.truncateDim = n } }
+
+// WithMaxSeqLength sets how many tokens of a text count, special ones included,
+// instead of what the folder says.
+func WithMaxSeqLength(n int) Option { return func(s *settings) { s.maxTokens = n } }
+
+// WithPrompt puts a text before each text, instead of the folder's default
+// prompt; "" puts none.
+func WithPrompt(text string) Option { return func(s *settings) { s.prompt = &text } }
+
+// WithPromptName puts one of the folder's prompts before each text.
+func WithPromptName(name string) Option { return func(s *settings) { s.promptName = name } }
+
+// ForQueries makes a model for the questions of a search, with the folder's
+// prompt named query, if it has one. Its vectors are of one space with those of
+// the same folder opened with [ForDocuments].
+func ForQueries() Option { return func(s *settings) { s.role = queryRole } }
+
+// ForDocuments makes a model for what is searched, with the folder's prompt
+// named document, passage or corpus, if it has one; see [ForQueries].
+func ForDocuments() Option { return func(s *settings) { s.role = documentRole } }
+
+// WithSpecialTokensAsText makes the names of special tokens in a text, such as
+// [SEP], text like any other: nobody can put the tokens into a text then. By
+// default they count as the tokens, as they do for sentence-transformers.
+func WithSpecialTokensAsText() Option { return func(s *settings) { s.specialAsText = true } }
+
+// changeVectors reports whether an option was given that does.
+func (s *settings) changeVectors() bool {
+	return len(s.pooling) > 0 || s.output != "" || s.normalise || s.truncateDim > 0 || s.maxTokens > 0 ||
+		s.prompt != nil || s.promptName != "" || s.role != noRole || s.specialAsText
+}
+
+func (s *settings) check() error {
+	for name, n := range map[string]int{"WithThreads": s.threads, "WithBatchTokens": s.batchTokens, "WithTruncateDim": s.truncateDim, "WithMaxSeqLength": s.maxTokens} {
+		if n < 0 {
+			return fmt.Errorf("embed: %s(%d) must not be negative; 0 is the default", name, n)
+		}
+	}
+	prompts := 0
+	for _, given := range []bool{s.prompt != nil, s.promptName != "", s.role != noRole} {
+		if given {
+			prompts++
+		}
+	}
+	if prompts > 1 {
+		return errors.New("embed: WithPrompt, WithPromptName, and ForQueries or ForDocuments each choose a prompt: give one of them")
+	}
+	if s.pooling != nil {
+		if err := checkPoolings(s.pooling); err != nil {
+			return fmt.Errorf("embed: WithPooling: %w", err)
+		}
+	}
+	return nil
+}
+
 func newSettings(opts []Option) (settings, error) {
 	var s settings
 	for _, o := range opts {
 		o(&s)
 	}
-	if s.threads < 0 || s.batchTokens < 0 {
-		return s, fmt.Errorf("embed: WithThreads(%d) and WithBatchTokens(%d) must not be negative; 0 is the default", s.threads, s.batchTokens)
+	if err := s.check(); err != nil {
+		return s, err
 	}
 	procs := runtime.GOMAXPROCS(0)
 	if s.threads == 0 || s.threads > procs {

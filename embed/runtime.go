@@ -60,6 +60,9 @@ func start(library string) error {
 	starting.Lock()
 	defer starting.Unlock()
 	if ort.IsInitialized() {
+		if err := checkVersion(ort.GetVersion()); err != nil {
+			return fmt.Errorf("embed: what this process has loaded is %w", err)
+		}
 		return nil
 	}
 	if _, err := os.Stat(library); errors.Is(err, fs.ErrNotExist) {

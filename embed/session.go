@@ -1,11 +1,10 @@
 package embed
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
+	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
@@ -13,9 +12,9 @@ import (
 // signature is what a model takes and gives.
 type signature struct {
 	inputs []input
-	output string
-	rank   int // of the output: 3 a vector for each token, 2 one for each text
-	dim    int // of a vector; 0 when the model leaves it open
+	single bool // the model takes one text at a time
+	width  int  // of a text, which the model fixes; 0: it leaves it open
+	output
 }
 
 type input struct {
@@ -31,8 +30,16 @@ const (
 	inputPositions = "position_ids"
 )
 
-// readSignature looks into a model's file.
-func readSignature(file string) (s signature, err error) {
+// The outputs that are taken without being told to, by name.
+const (
+	sentenceOutput = "sentence_embedding" // what a text's vector is, all modules applied
+	tokensOutput   = "last_hidden_state"
+	tokensOutput2  = "token_embeddings"
+)
+
+// readSignature looks into a model's file. wanted names the output to take; ""
+// leaves that to the model. wantTokens asks for the tokens' vectors.
+func readSignature(file, wanted string, wantTokens bool) (s signature, err error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return s, err
@@ -47,38 +54,92 @@ func readSignature(file string) (s signature, err error) {
 		return s, err
 	}
 	for _, in := range inputs {
-		if !slices.Contains([]string{inputIDs, inputMask, inputTypes, inputPositions}, in.Name) {
-			return s, fmt.Errorf("the model wants an input %q, which is not supported", in.Name)
+		if err := s.addInput(in); err != nil {
+			return s, err
 		}
-		if in.DataType != ort.TensorElementDataTypeInt64 && in.DataType != ort.TensorElementDataTypeInt32 {
-			return s, fmt.Errorf("the model's input %s is of type %s, which is not supported", in.Name, in.DataType)
-		}
-		s.inputs = append(s.inputs, input{in.Name, in.DataType == ort.TensorElementDataTypeInt32})
 	}
-	return s, s.chooseOutput(outputs)
+	s.output, err = chooseOutput(outputs, wanted, wantTokens)
+	return s, err
 }
+
+func (s *signature) addInput(in ort.InputOutputInfo) error {
+	if !slices.Contains([]string{inputIDs, inputMask, inputTypes, inputPositions}, in.Name) {
+		return fmt.Errorf("the model wants an input %q, which is not supported", in.Name)
+	}
+	if in.DataType != ort.TensorElementDataTypeInt64 && in.DataType != ort.TensorElementDataTypeInt32 {
+		return fmt.Errorf("the model's input %s is of type %s, which is not supported", in.Name, in.DataType)
+	}
+	if len(in.Dimensions) != 2 || in.Dimensions[0] > 1 {
+		return fmt.Errorf("the model's input %s is of shape %v, which is not supported; supported is [batch, tokens]", in.Name, in.Dimensions)
+	}
+	s.single = s.single || in.Dimensions[0] == 1
+	s.width = max(s.width, int(in.Dimensions[1]))
+	s.inputs = append(s.inputs, input{in.Name, in.DataType == ort.TensorElementDataTypeInt32})
+	return nil
+}
+
+// output is the output that is taken.
+type output struct {
+	name string
+	rank int // 3 a vector for each token, 2 one for each text
+	dim  int // of a vector; 0 when the model leaves it open
+	element
+}
+
+// complete reports whether the output is a text's vector with all of the
+// folder's modules applied.
+func (o *output) complete() bool { return o.rank == 2 && o.name == sentenceOutput }
 
 // chooseOutput takes the sentence's vector where the model names it, else the
 // tokens' vectors. Another output of rank 2 is often BERT's pooler, which is
-// not what sentence-transformers takes.
-func (s *signature) chooseOutput(outputs []ort.InputOutputInfo) error {
-	at := slices.IndexFunc(outputs, func(o ort.InputOutputInfo) bool { return o.Name == "sentence_embedding" })
-	if at < 0 {
-		at = slices.IndexFunc(outputs, func(o ort.InputOutputInfo) bool { return len(o.Dimensions) == 3 })
+// not what sentence-transformers takes: it must be asked for.
+func chooseOutput(outputs []ort.InputOutputInfo, wanted string, wantTokens bool) (output, error) {
+	named := func(name string) int {
+		return slices.IndexFunc(outputs, func(o ort.InputOutputInfo) bool { return o.Name == name })
 	}
-	if at < 0 {
-		return errors.New("the model has neither an output sentence_embedding nor one of rank 3 with the tokens' vectors")
+	tokens := func(name string) int {
+		return slices.IndexFunc(outputs, func(o ort.InputOutputInfo) bool {
+			return len(o.Dimensions) == 3 && (name == "" || name == o.Name)
+		})
 	}
-	o := outputs[at]
-	if o.DataType != ort.TensorElementDataTypeFloat {
-		return fmt.Errorf("the model's output %s is of type %s, which is not supported", o.Name, o.DataType)
+	choices := []int{tokens(tokensOutput), tokens(tokensOutput2), tokens("")}
+	switch {
+	case wanted != "":
+		if choices = []int{named(wanted)}; choices[0] < 0 {
+			return output{}, fmt.Errorf("the model has no output %q; it has %s", wanted, outputNames(outputs))
+		}
+	case !wantTokens:
+		choices = slices.Insert(choices, 0, named(sentenceOutput))
 	}
-	s.output, s.rank = o.Name, len(o.Dimensions)
-	if s.rank != 2 && s.rank != 3 {
-		return fmt.Errorf("the model's output %s is of rank %d, want 2 or 3", s.output, s.rank)
+	for _, at := range choices {
+		if at >= 0 {
+			return newOutput(outputs[at])
+		}
 	}
-	s.dim = int(max(o.Dimensions[s.rank-1], 0))
-	return nil
+	if wantTokens {
+		return output{}, fmt.Errorf("the pooling needs the tokens' vectors, and the model has no output of rank 3; it has %s", outputNames(outputs))
+	}
+	return output{}, fmt.Errorf("the model has neither an output %s nor one of rank 3 with the tokens' vectors; it has %s, of which WithOutput takes one", sentenceOutput, outputNames(outputs))
+}
+
+func newOutput(info ort.InputOutputInfo) (o output, err error) {
+	o = output{name: info.Name, rank: len(info.Dimensions)}
+	if o.rank != 2 && o.rank != 3 {
+		return o, fmt.Errorf("the model's output %s is of rank %d, want 2 or 3", o.name, o.rank)
+	}
+	o.dim = int(max(info.Dimensions[o.rank-1], 0))
+	if o.element, err = elementOf(info.DataType); err != nil {
+		return o, fmt.Errorf("the model's output %s: %w", o.name, err)
+	}
+	return o, nil
+}
+
+func outputNames(outputs []ort.InputOutputInfo) string {
+	var names []string
+	for _, o := range outputs {
+		names = append(names, fmt.Sprintf("%s of rank %d", o.Name, len(o.Dimensions)))
+	}
+	return strings.Join(names, ", ")
 }
 
 // newSession loads the model for as many threads. A session that is not alone
@@ -100,163 +161,5 @@ func newSession(file string, s signature, threads int, alone bool) (*ort.Dynamic
 	for i, in := range s.inputs {
 		names[i] = in.name
 	}
-	return ort.NewDynamicAdvancedSession(file, names, []string{s.output}, options)
-}
-
-// runner runs one batch at a time, in buffers that it keeps. Several runners
-// may share a session.
-type runner struct {
-	session *ort.DynamicAdvancedSession
-	signature
-	padID int64
-
-	feeds []feed
-	out   []float32
-}
-
-func newRunner(session *ort.DynamicAdvancedSession, s signature, padID int64) *runner {
-	r := &runner{session: session, signature: s, padID: padID}
-	for _, in := range s.inputs {
-		if in.int32 {
-			r.feeds = append(r.feeds, &feedOf[int32]{name: in.name})
-		} else {
-			r.feeds = append(r.feeds, &feedOf[int64]{name: in.name})
-		}
-	}
-	return r
-}
-
-// run runs the model on texts of the given tokens and returns its output, which
-// is good until the next run, and the number of tokens each text was padded to.
-func (r *runner) run(ctx context.Context, ids [][]uint32) (out []float32, width int, err error) {
-	for _, t := range ids {
-		width = max(width, len(t))
-	}
-	width = max(width, 1) // a text without tokens is one of padding only
-
-	var pins runtime.Pinner // ONNX Runtime keeps pointers into our buffers
-	defer pins.Unpin()
-	inputs, err := r.tensors(ids, width, &pins)
-	defer free(inputs...)
-	if err != nil {
-		return nil, 0, err
-	}
-	shape := ort.NewShape(int64(len(ids)), int64(width), int64(r.dim))
-	if r.rank == 2 {
-		shape = ort.NewShape(int64(len(ids)), int64(r.dim))
-	}
-	r.out = grown(r.out, int(shape.FlattenedSize()))
-	pins.Pin(&r.out[0])
-	output, err := ort.NewTensor(shape, r.out)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer free(output)
-	return r.out, width, r.runUntil(ctx, inputs, []ort.Value{output})
-}
-
-// runUntil stops the run when the context ends, and returns only when
-// nothing uses the tensors any more.
-func (r *runner) runUntil(ctx context.Context, inputs, outputs []ort.Value) error {
-	options, err := ort.NewRunOptions()
-	if err != nil {
-		return err
-	}
-	defer free(options)
-	terminated := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(terminated)
-		_ = options.Terminate() // then the run goes on to its end
-	})
-	err = r.session.RunWithOptions(inputs, outputs, options)
-	if !stop() {
-		<-terminated // it uses the options
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
-}
-
-// tensors makes the model's inputs. What it made must be destroyed even when
-// there is an error.
-func (r *runner) tensors(ids [][]uint32, width int, pins *runtime.Pinner) (inputs []ort.Value, err error) {
-	for _, f := range r.feeds {
-		v, err := f.tensor(ids, width, r.padID, pins)
-		if err != nil {
-			return inputs, err
-		}
-		inputs = append(inputs, v)
-	}
-	return inputs, nil
-}
-
-// free destroys what ONNX Runtime made. Its Destroy has nothing to report.
-func free[T interface{ Destroy() error }](made ...T) {
-	for _, m := range made {
-		_ = m.Destroy()
-	}
-}
-
-// probe finds the length of a vector by running the model once.
-func (r *runner) probe(ids []uint32) (dim int, err error) {
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	inputs, err := r.tensors([][]uint32{ids}, max(len(ids), 1), &pins)
-	defer free(inputs...)
-	if err != nil {
-		return 0, err
-	}
-	outputs := []ort.Value{nil} // ONNX Runtime makes it
-	if err := r.session.Run(inputs, outputs); err != nil {
-		return 0, err
-	}
-	defer free(outputs...)
-	shape := outputs[0].GetShape()
-	return int(shape[len(shape)-1]), nil
-}
-
-// grown gives a slice of n, the old one where it is large enough.
-func grown[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
-}
-
-// feed makes one input of the model.
-type feed interface {
-	tensor(ids [][]uint32, width int, padID int64, pins *runtime.Pinner) (ort.Value, error)
-}
-
-type feedOf[T int32 | int64] struct {
-	name string
-	data []T
-}
-
-func (f *feedOf[T]) tensor(ids [][]uint32, width int, padID int64, pins *runtime.Pinner) (ort.Value, error) {
-	f.data = grown(f.data, len(ids)*width)
-	for i, tokens := range ids {
-		row := f.data[i*width:][:width]
-		clear(row)
-		switch f.name {
-		case inputIDs:
-			for j := range row {
-				row[j] = T(padID)
-			}
-			for j, id := range tokens {
-				row[j] = T(id)
-			}
-		case inputMask:
-			for j := range tokens {
-				row[j] = 1
-			}
-		case inputPositions:
-			for j := range row {
-				row[j] = T(j)
-			}
-		}
-	}
-	pins.Pin(&f.data[0])
-	return ort.NewTensor(ort.NewShape(int64(len(ids)), int64(width)), f.data)
+	return ort.NewDynamicAdvancedSession(file, names, []string{s.name}, options)
 }

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/millrace-go/millrace/embed/internal/onnx"
@@ -73,10 +72,10 @@ func writeTiny(t *testing.T, g *onnx.Graph, files map[string]string) string {
 	return dir
 }
 
-func openTiny(t *testing.T, g *onnx.Graph, files map[string]string) (*Model, error) {
+func openTiny(t *testing.T, g *onnx.Graph, files map[string]string, opts ...Option) (*Model, error) {
 	t.Helper()
 	openMiniLM(t) // ONNX Runtime, or a message what to do
-	m, err := Open(writeTiny(t, g, files))
+	m, err := Open(writeTiny(t, g, files), opts...)
 	if err == nil {
 		t.Cleanup(func() { m.Close() })
 	}
@@ -159,84 +158,5 @@ func TestTinyEmptyText(t *testing.T) {
 		if !slices.Equal(got[0].Values, []float32{0, 0}) {
 			t.Errorf("%q: %v, want zeros", texts, got[0].Values)
 		}
-	}
-}
-
-func TestSpaceDependsOnWhatMakesVectors(t *testing.T) {
-	seen := map[string]string{}
-	for name, change := range map[string]func(*onnx.Graph, map[string]string){
-		"as it is":                 func(*onnx.Graph, map[string]string) {},
-		"weights":                  func(g *onnx.Graph, _ map[string]string) { g.Floats("more", nil, 1) },
-		"weights beside the model": func(_ *onnx.Graph, f map[string]string) { f["model.onnx_data"] = "x" },
-		"tokenizer":                func(_ *onnx.Graph, f map[string]string) { f["tokenizer.json"] += " " },
-		"pooling":                  func(_ *onnx.Graph, f map[string]string) { f["1_Pooling/config.json"] = `{"pooling_mode": "cls"}` },
-		"length":                   func(_ *onnx.Graph, f map[string]string) { f["sentence_bert_config.json"] = `{"max_seq_length": 5}` },
-	} {
-		g, files := tinyGraph(onnx.Int64, inputIDs), tinyFiles()
-		change(g, files)
-		m, err := openTiny(t, g, files)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if other, ok := seen[m.Space()]; ok {
-			t.Errorf("%q and %q have the same space", name, other)
-		}
-		seen[m.Space()] = name
-	}
-}
-
-func TestOpenSaysWhatIsWrong(t *testing.T) {
-	float := tinyGraph(onnx.Int64, inputIDs)
-	float.Output("sentence_embedding", onnx.Float16, "batch", 2)
-	float.Node("Cast", "sentence_embedding", []string{"last_hidden_state"}, onnx.Attr{Name: "to", Value: int(onnx.Float16)})
-	floatMask := tinyGraph(onnx.Int64, inputIDs)
-	floatMask.Input(inputMask, onnx.Float32, "batch", "sequence")
-	flat := &onnx.Graph{}
-	flat.Node("Cast", "pooler_output", []string{inputIDs}, onnx.Attr{Name: "to", Value: int(onnx.Float32)})
-	flat.Input(inputIDs, onnx.Int64, "batch", "sequence")
-	flat.Output("pooler_output", onnx.Float32, "batch", "sequence")
-
-	cases := []struct {
-		name  string
-		graph *onnx.Graph
-		files map[string]string // instead of the good ones
-		want  string
-	}{
-		{"no modules.json", nil, map[string]string{"modules.json": ""}, "has no modules.json"},
-		{"broken modules.json", nil, map[string]string{"modules.json": "[{"}, "modules.json: unexpected end"},
-		{"unsupported module", nil, map[string]string{"modules.json": `[{"path": "", "type": "x.Transformer"}, {"path": "1_Pooling", "type": "x.Pooling"}, {"path": "2_Dense", "type": "x.models.Dense"}]`}, `"2_Dense" of type "x.models.Dense" is not supported`},
-		{"unsupported order", nil, map[string]string{"modules.json": `[{"path": "", "type": "x.Pooling"}]`}, "[Pooling] are not supported"},
-		{"a path that leads out", nil, map[string]string{"modules.json": `[{"path": "", "type": "x.Transformer"}, {"path": "../..", "type": "x.Pooling"}]`}, "not a path inside the folder"},
-		{"no pooling", nil, map[string]string{"1_Pooling/config.json": ""}, "has no 1_Pooling/config.json"},
-		{"unsupported pooling", nil, map[string]string{"1_Pooling/config.json": `{"pooling_mode_lasttoken": true}`}, `pooling mode "lasttoken" is not supported`},
-		{"another dimension", tinyGraph(onnx.Int64, inputIDs), map[string]string{"1_Pooling/config.json": `{"word_embedding_dimension": 384}`}, "vectors of 2 numbers, but the pooling's config.json says 384"},
-		{"no length", nil, map[string]string{"sentence_bert_config.json": ""}, "how long may a text be?"},
-		{"a prompt", nil, map[string]string{"config_sentence_transformers.json": `{"prompts": {"q": "query: "}, "default_prompt_name": "q"}`}, `prompt "q" is not supported`},
-		{"no tokenizer", nil, map[string]string{"tokenizer.json": ""}, "has no tokenizer.json"},
-		{"broken tokenizer", tinyGraph(onnx.Int64, inputIDs), map[string]string{"tokenizer.json": `{"model": 1}`}, "tokenizer.json: "},
-		{"no model", nil, nil, "has neither model.onnx nor onnx/model.onnx"},
-		{"broken model", nil, map[string]string{"model.onnx": "this is not ONNX"}, "model.onnx: "},
-		{"unknown input", tinyGraph(onnx.Int64, inputIDs, "task_id"), nil, `input "task_id", which is not supported`},
-		{"input of floats", floatMask, nil, "input attention_mask is of type"},
-		{"output of half floats", float, nil, "output sentence_embedding is of type"},
-		{"only a pooler's output", flat, nil, "neither an output sentence_embedding nor one of rank 3"},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			files := tinyFiles()
-			for name, text := range c.files {
-				files[name] = text
-			}
-			m, err := openTiny(t, c.graph, files)
-			if err == nil {
-				t.Fatalf("opened %v", m)
-			}
-			if !strings.HasPrefix(err.Error(), "embed: ") || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v\nwant embed: ... %s", err, c.want)
-			}
-		})
-	}
-	if _, err := Open(filepath.Join(t.TempDir(), "nowhere")); err == nil || !strings.Contains(err.Error(), "there is no model folder") {
-		t.Errorf("no folder: %v", err)
 	}
 }

@@ -16,79 +16,161 @@ import (
 // but for Close.
 type tokenizer struct {
 	native    *tokenizers.Tokenizer
+	prompt    string // stands before each text
 	maxTokens int
 	lower     bool
 	cuttable  bool // a text may be cut at white space before it is tokenized
-	padID     int64
+	cutLeft   bool // a too long text loses its beginning
+	before    int  // special tokens before a text's own
+	after     int  // and after
 }
 
-func newTokenizer(data []byte, maxTokens int, lower bool) (*tokenizer, error) {
-	parsed, err := rewriteTokenizer(data, maxTokens)
+// tokenized is a text's tokens.
+type tokenized struct {
+	ids       []uint32
+	truncated bool // the text had more
+}
+
+// newTokenizer loads the tokenizer of a model. special says whether special
+// tokens' names in a text count as those tokens.
+func newTokenizer(t *transformer, prompt string, special bool) (*tokenizer, error) {
+	// One token more than the model takes shows that a text is too long.
+	data, parsed, err := rewriteTokenizer(t.tokenizer, t.maxTokens+1, t.cutLeft)
 	if err != nil {
 		return nil, err
 	}
-	native, err := tokenizers.FromBytes(parsed.data)
+	var opts []tokenizers.TokenizerOption
+	if !special {
+		opts = append(opts, tokenizers.WithEncodeSpecialTokens())
+	}
+	native, err := tokenizers.FromBytes(data, opts...)
 	if err != nil {
 		return nil, err
 	}
-	t := &tokenizer{native: native, maxTokens: maxTokens, lower: lower, cuttable: parsed.cuttable, padID: parsed.padID}
+	k := &tokenizer{
+		native: native, prompt: prompt, maxTokens: t.maxTokens, lower: t.lower,
+		cuttable: !t.cutLeft && parsed.Pre.splitsAtSpace(), cutLeft: t.cutLeft,
+	}
+	if err := k.findSpecial(); err != nil {
+		k.close()
+		return nil, err
+	}
+	return k, nil
+}
+
+// findSpecial counts the special tokens around a text.
+func (t *tokenizer) findSpecial() error {
+	none, err := t.encodeWhole("")
+	if err != nil {
+		return err
+	}
 	// With no room for a word, the native side gives more tokens than asked for.
-	special, err := t.encodeWhole("")
-	if err == nil && len(special) >= maxTokens {
-		err = fmt.Errorf("a text of %d tokens has no room beside the %d special ones", maxTokens, len(special))
+	if len(none) >= t.maxTokens {
+		return fmt.Errorf("a text of %d tokens has no room beside the %d special ones", t.maxTokens, len(none))
 	}
-	if err != nil {
-		native.Close()
-		return nil, err
+	for _, text := range []string{"a", "the", "1", ".", "\u4e00"} {
+		e, err := t.native.EncodeWithOptionsErr(text, true, tokenizers.WithReturnSpecialTokensMask())
+		if err != nil {
+			return err
+		}
+		mask := e.SpecialTokensMask
+		t.before, t.after = len(mask), 0
+		for i, special := range mask {
+			if special == 0 {
+				t.before = min(t.before, i)
+				t.after = len(mask) - 1 - i
+			}
+		}
+		if t.before+t.after == len(none) && len(mask) > len(none) {
+			return nil
+		}
 	}
-	return t, nil
+	if len(none) > 0 {
+		return errors.New("which special tokens stand before a text, and which after, could not be found out")
+	}
+	t.before, t.after = 0, 0
+	return nil
 }
 
-// rewritten is a tokenizer.json as it is given to the native side.
-type rewritten struct {
-	data     []byte
-	padID    int64
-	cuttable bool
+// promptTokens counts the tokens of the prompt, with the special ones before
+// it: those that a pooling without the prompt passes over.
+func (t *tokenizer) promptTokens() (int, error) {
+	if t.prompt == "" {
+		return 0, nil
+	}
+	tokens, err := t.encode("")
+	if err == nil && tokens.truncated {
+		err = fmt.Errorf("the prompt %q leaves no room for a text", t.prompt)
+	}
+	return max(len(tokens.ids)-t.after, 0), err
+}
+
+// tokenizerFile is what matters of a tokenizer.json.
+type tokenizerFile struct {
+	Padding *struct {
+		PadID     int64  `json:"pad_id"`
+		Direction string `json:"direction"`
+	} `json:"padding"`
+	Truncation *struct {
+		Direction string `json:"direction"`
+	} `json:"truncation"`
+	Pre   *preTokenizer `json:"pre_tokenizer"`
+	Added []struct {
+		ID      int64  `json:"id"`
+		Content string `json:"content"`
+	} `json:"added_tokens"`
+
+	padID            int64
+	padLeft, cutLeft bool
+}
+
+func parseTokenizer(data []byte) (f tokenizerFile, err error) {
+	if err := json.Unmarshal(data, &f); err != nil {
+		return f, err
+	}
+	if f.Padding != nil {
+		f.padID, f.padLeft = f.Padding.PadID, f.Padding.Direction == "Left"
+	}
+	f.cutLeft = f.Truncation != nil && f.Truncation.Direction == "Left"
+	return f, nil
+}
+
+// id finds an added token, as special ones are.
+func (f *tokenizerFile) id(content token) (int64, bool) {
+	for _, t := range f.Added {
+		if content != "" && t.Content == string(content) {
+			return t.ID, true
+		}
+	}
+	return 0, false
 }
 
 // rewriteTokenizer puts our own truncation into a tokenizer.json and takes its
 // padding out: published files have those of some training run, for
 // all-MiniLM-L6-v2 a fixed length of 128.
-func rewriteTokenizer(data []byte, maxTokens int) (r rewritten, err error) {
+func rewriteTokenizer(data []byte, maxTokens int, cutLeft bool) (rewritten []byte, parsed tokenizerFile, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return r, err
+		return nil, parsed, err
 	}
 	if fields == nil {
-		return r, errors.New("not a JSON object")
+		return nil, parsed, errors.New("not a JSON object")
 	}
-	var old struct {
-		Padding *struct {
-			PadID int64 `json:"pad_id"`
-		} `json:"padding"`
-		Truncation *struct{ Direction string } `json:"truncation"`
-		Pre        *preTokenizer               `json:"pre_tokenizer"`
-	}
-	if err := json.Unmarshal(data, &old); err != nil {
-		return r, err
+	if parsed, err = parseTokenizer(data); err != nil {
+		return nil, parsed, err
 	}
 	direction := "Right"
-	if old.Truncation != nil && old.Truncation.Direction != "" {
-		direction = old.Truncation.Direction
+	if cutLeft {
+		direction = "Left"
 	}
-	if old.Padding != nil {
-		r.padID = old.Padding.PadID
-	}
-	r.cuttable = direction == "Right" && old.Pre.splitsAtSpace()
-
 	fields["padding"] = json.RawMessage("null")
 	if fields["truncation"], err = json.Marshal(map[string]any{
 		"direction": direction, "max_length": maxTokens, "strategy": "LongestFirst", "stride": 0,
 	}); err != nil {
-		return r, err
+		return nil, parsed, err
 	}
-	r.data, err = json.Marshal(fields)
-	return r, err
+	rewritten, err = json.Marshal(fields)
+	return rewritten, parsed, err
 }
 
 // preTokenizer is the part of a tokenizer that cuts text into words.
@@ -128,18 +210,16 @@ func (p *preTokenizer) splitsAtSpace() bool {
 	return false
 }
 
-// encode gives the ids of a text. NUL, which would end the text on its way
-// into the native side, counts as U+FFFD; so does each part of the text that is
-// not UTF-8.
-func (t *tokenizer) encode(text string) ([]uint32, error) {
+// encode gives the tokens of a text, behind the prompt. NUL, which would end
+// the text on its way into the native side, counts as U+FFFD; so does each part
+// of the text that is not UTF-8.
+func (t *tokenizer) encode(text string) (tokenized, error) {
+	text = t.prompt + text
 	if strings.IndexByte(text, 0) >= 0 {
 		text = strings.ReplaceAll(text, "\x00", "\uFFFD")
 	}
 	if t.lower {
 		text = cases.Lower(language.Und).String(text) // final sigma and all, as Python's lower
-	}
-	if !t.cuttable {
-		return t.encodeWhole(text)
 	}
 	// Most of a long text does not matter. If a part of it, up to a space,
 	// fills the model, then the whole text begins with the same tokens; if it
@@ -147,12 +227,30 @@ func (t *tokenizer) encode(text string) ([]uint32, error) {
 	// the ids are right for any text, and the work is linear.
 	const bytesPerToken = 16
 	for limit := t.maxTokens * bytesPerToken; ; limit *= 4 {
-		part := cutAtSpace(text, limit)
+		part := text
+		if t.cuttable {
+			part = cutAtSpace(text, limit)
+		}
 		ids, err := t.encodeWhole(part)
-		if err != nil || len(ids) >= t.maxTokens || len(part) == len(text) {
-			return ids, err
+		if err != nil {
+			return tokenized{}, err
+		}
+		if len(ids) > t.maxTokens {
+			return tokenized{t.shortened(ids), true}, nil
+		}
+		if len(part) == len(text) {
+			return tokenized{ids, false}, nil
 		}
 	}
+}
+
+// shortened takes one of the text's own tokens away, where it is cut.
+func (t *tokenizer) shortened(ids []uint32) []uint32 {
+	at := len(ids) - 1 - t.after
+	if t.cutLeft {
+		at = t.before
+	}
+	return append(ids[:at], ids[at+1:]...)
 }
 
 // cutAtSpace gives as much of text as fits into limit bytes and ends before
