@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"path/filepath"
+	"strings"
 
 	"github.com/millrace-go/millrace/embed"
 	"github.com/millrace-go/millrace/similarity/vector"
@@ -37,6 +39,38 @@ func Example() {
 	// Output:
 	// 384
 	// 0.71 0.06
+}
+
+// Long texts are cut; Embed tells.
+func ExampleModel_Embed() {
+	model, err := embed.Open(embed.Installed("all-MiniLM-L6-v2"), embed.WithMaxSeqLength(16))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer model.Close()
+
+	all, err := model.Embed(context.Background(), []string{"It rains.", strings.Repeat("It rains all day. ", 10)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, e := range all {
+		fmt.Println(len(e.Vector.Values), e.Tokens, e.Truncated)
+	}
+	// Output:
+	// 384 5 false
+	// 384 16 true
+}
+
+// An ONNX model with a tokenizer.json beside it, and nothing else.
+func ExampleWithPooling() {
+	file := filepath.Join(embed.Installed("all-MiniLM-L6-v2"), "model.onnx")
+	model, err := embed.Open(file, embed.WithPooling(embed.PoolCLS), embed.WithMaxSeqLength(128), embed.WithNormalize())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer model.Close()
+	fmt.Println(model.Dim(), model.MaxSeqLength())
+	// Output: 384 128
 }
 
 // A model is a stage's Transform; Lift makes it work on one field of a record.
