@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
-"""Writes golden.json and golden.f32: what Hugging Face's tokenizers and ONNX Runtime
-in Python make of the texts below with all-MiniLM-L6-v2.
+"""Writes golden.json and golden.f32, parity.json and parity.f32: what Hugging Face's
+tokenizers and ONNX Runtime in Python make of the texts below with all-MiniLM-L6-v2.
 
     pip install onnxruntime==1.29.0 tokenizers==0.23.3 numpy==2.4.6
     python3 golden.py MODEL_FOLDER        # as embed/setup installs it
 
 golden.json: a list of {"text" or "base64", "repeat", "ids"}: the text is its piece
-repeated that often; base64 is for bytes that are not UTF-8. ids are the token ids, cut
+repeated that often; base64 is for bytes that are not UTF-8, or where it is shorter. ids are the token ids, cut
 to 256. golden.f32: for each entry with "vector": true, 384 float32 (little-endian), mean
 pooled and normalised, each text run alone.
+
+parity.json: many more texts, made at random with a fixed seed, in the same form, but
+with "count", how many ids, and "hash", the first 16 digits of the SHA-256 of the ids as
+uint32 (little-endian), in the place of the ids. parity.f32: of each text's vector, 16
+numbers: those at (37 * text + 23 * i) % 384 for i from 0 to 15.
 """
-import base64, json, os, random, sys
+import base64, hashlib, json, os, random, sys
 
 import numpy as np
 import onnxruntime
@@ -50,13 +55,13 @@ repeated = [("word ", 20000), ("a", 100000), ("1", 102400), ("x" * 99 + " ", 100
             ("e\u0301 ", 30000), (".", 100000), ("a.b-c/d ", 12800), ("[SEP] ", 17000), ("un-be-liev-able! ", 6000), ("\u200b", 30000), ("مرحبا ", 9000),
             ("ab " + " " * 997, 100), ("the ", 253), ("the ", 254), ("the ", 255), ("the ", 256), ("tokenization ", 127), ("tokenization ", 128), ("a,", 127), ("ก", 30000)]
 
-def shuffled(count, seed=20261123):
+def shuffled(count, seed=20261123, lengths=(2, 3, 5, 8, 13, 40, 120)):
     """Mixes pieces of the texts above: what stands beside what should not matter, and does."""
     r = random.Random(seed)
     words = [w for block in (plain, scripts) for line in block.strip().split("\n") for w in line.replace("|", " ").split(" ") if w]
     gaps = [" ", " ", " ", "", "  ", "\n", "\u00a0", "\u200b", ", ", "-"]
     for _ in range(count):
-        yield "".join(r.choice(words) + r.choice(gaps) for _ in range(r.choice((2, 3, 5, 8, 13, 40, 120))))
+        yield "".join(r.choice(words) + r.choice(gaps) for _ in range(r.choice(lengths)))
 
 entries, seen = [], set()
 def add(piece, repeat=1, vector=False):
@@ -77,22 +82,79 @@ for t in bad_utf8: add(t, vector=t == b"abc\xffdef")
 for i, (t, n) in enumerate(repeated): add(t, n, vector=i in (0, 1, 7, 22, 25))
 for i, t in enumerate(shuffled(60)): add(t, vector=i % 6 == 0)
 
+golden, entries = entries, []
+
+# Ranges of code points: Latin, Greek, Cyrillic, Armenian, Hebrew, Arabic, Indic, Thai and Lao, Georgian and Hangul jamo,
+# Ethiopic, Cherokee, punctuation, arrows and mathematics, box drawing, CJK signs, kana, ideographs, Hangul, private use,
+# presentation forms, half and full width, Gothic, mathematical letters, emoji, rare ideographs, tags and selectors.
+ranges = [(0x20, 0x7e), (0xa0, 0x24f), (0x250, 0x36f), (0x370, 0x3ff), (0x400, 0x52f), (0x531, 0x58a), (0x591, 0x5f4), (0x600, 0x6ff), (0x900, 0xd7f),
+          (0xe01, 0xedf), (0x10a0, 0x11ff), (0x1200, 0x137f), (0x13a0, 0x13ff), (0x1e00, 0x1fff), (0x2000, 0x206f), (0x20a0, 0x20ff), (0x2190, 0x22ff),
+          (0x2500, 0x27bf), (0x3000, 0x303f), (0x3041, 0x30ff), (0x4e00, 0x9fff), (0xac00, 0xd7a3), (0xe000, 0xe0ff), (0xf900, 0xfdff), (0xfe00, 0xfe6f),
+          (0xff00, 0xffef), (0x10330, 0x1034a), (0x1d400, 0x1d7ff), (0x1f300, 0x1faff), (0x20000, 0x2a6df), (0xe0001, 0xe01ef)]
+faces = "😀😂🤣😍🙏🔥💯🎉🗽🧱🏗🚧👷🌊⚓🚢🌧☔🦅🇺🇸🇩🇪🇯🇵👩👨👧👦❤"
+joins = ["", "", "\u200d", "\ufe0f", "\ufe0e", "\U0001f3fd", "\u20e3", " "]
+marks = "!?.,;:'\"()[]{}<>/\\|@#$%^&*-_=+~`0123456789"
+
+def made(seed=20261125):
+    r = random.Random(seed)
+    yield from ((t, 1) for t in shuffled(680, seed, (1, 2, 3, 5, 8, 13, 25)))
+    for i in range(120):  # one script, now and then a second
+        some = [r.choice(ranges) for _ in range(r.choice((1, 1, 2)))]
+        yield "".join(chr(r.randint(*r.choice(some))) + r.choice(("", "", "", " ")) for _ in range(r.randint(1, 30))), 1
+    for i in range(60):  # all of them
+        yield "".join(chr(r.randint(*r.choice(ranges))) for _ in range(r.randint(1, 40))), 1
+    for i in range(120):  # bytes: some of a good text are others, or gone
+        b = bytearray("".join(r.choice((r.choice("etaoin shrdlu "), chr(r.randint(*r.choice(ranges))))) for _ in range(r.randint(1, 30))).encode())
+        for _ in range(r.randint(1, 6)):
+            if b and r.random() < 0.3: del b[r.randrange(len(b))]
+            elif b: b[r.randrange(len(b))] = r.randint(0, 255)
+        yield bytes(b), 1
+    for i in range(100):
+        yield "".join(r.choice((r.choice("wall rain taxes harbour the and of to".split(" ")), chr(r.randint(0, 31)), chr(r.randint(127, 159)), " ")) for _ in range(r.randint(1, 30))), 1
+    for i in range(30):
+        yield "".join(r.choice((" ", "\t", "\n", "\r", "\x0b", "\x0c", "\x85", "\u00a0", "\u1680", "\u2003", "\u2028", "\u202f", "\u205f", "\u3000", "\ufeff", "a", "wall")) for _ in range(r.randint(1, 30))), 1
+    for i in range(60):
+        yield "".join(r.choice(faces) + r.choice(joins) for _ in range(r.randint(1, 20))) + r.choice(("", " so be it", "!!1", " 1", " we", " the end")), 1
+    for i in range(100):
+        yield "".join(r.choice((r.choice(marks), r.choice("abcxyzABCXYZ"), " ")) for _ in range(r.randint(1, 60))), 1
+    for t in shuffled(60, seed + 1, (2, 5, 13)):  # long ones, around and far beyond 256 tokens
+        yield t + " ", r.choice((5, 20, 100, 1000))
+
+for t, n in made(): add(t, n, vector=True)
+parity = entries
+
 folder = sys.argv[1]
 tok = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
 tok.no_padding()
 tok.enable_truncation(MAX_TOKENS)
 session = onnxruntime.InferenceSession(os.path.join(folder, "model.onnx"), providers=["CPUExecutionProvider"])
-vectors = []
-for e in entries:
-    e["ids"] = tok.encode(e.pop("whole")).ids
-    if not e.get("vector"): continue
-    ids = np.array([e["ids"]], np.int64)
-    tokens = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0]
-    v = tokens.mean(axis=0, dtype=np.float64)
-    vectors.append(v / np.linalg.norm(v))
+
+def run(entries):
+    """Gives each entry its ids, and returns the vectors of those that ask for one."""
+    vectors = []
+    for e in entries:
+        e["ids"] = tok.encode(e.pop("whole")).ids
+        if not e.get("vector"): continue
+        ids = np.array([e["ids"]], np.int64)
+        tokens = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0]
+        v = tokens.mean(axis=0, dtype=np.float64)
+        vectors.append(v / np.linalg.norm(v))
+    return np.array(vectors, "<f4")
 
 here = os.path.dirname(os.path.abspath(__file__))
-with open(os.path.join(here, "golden.json"), "w") as f:
-    f.write("[\n" + ",\n".join(json.dumps(e, separators=(",", ":")) for e in entries) + "\n]\n")
-np.array(vectors, "<f4").tofile(os.path.join(here, "golden.f32"))
-print(len(entries), "texts,", len(vectors), "vectors")
+def write(name, entries, vectors):
+    with open(os.path.join(here, name + ".json"), "w") as f:
+        f.write("[\n" + ",\n".join(json.dumps(e, separators=(",", ":")) for e in entries) + "\n]\n")
+    vectors.tofile(os.path.join(here, name + ".f32"))
+    print(name, len(entries), "texts,", len(vectors), "vectors")
+
+write("golden", golden, run(golden))
+vectors = run(parity)
+for e in parity:
+    ids = np.array(e.pop("ids"), "<u4")
+    e["count"], e["hash"] = len(ids), hashlib.sha256(ids.tobytes()).hexdigest()[:16]
+    del e["vector"]
+    if "text" in e: # base64 is shorter for most scripts
+        short = base64.b64encode(e["text"].encode()).decode()
+        if len(short) < len(json.dumps(e["text"])): del e["text"]; e["base64"] = short
+write("parity", parity, np.array([[v[(37 * n + 23 * i) % 384] for i in range(16)] for n, v in enumerate(vectors)], "<f4"))
