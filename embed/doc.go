@@ -52,7 +52,7 @@
 //
 // A folder may have a file millrace_golden.json, which Open holds the model
 // against: {"text": "It rains.", "tokens": [101, 2009, 15811, 1012, 102], "vector":
-// [0.0213, -0.0381]}, the beginning of a vector, or all of it, within 1e-3 or its
+// [0.0096, 0.0180]}, the beginning of a vector, or all of it, within 1e-3 or its
 // "tolerance".
 //
 // # Spaces

@@ -61,6 +61,9 @@ func WithBatchTokens(n int) Option { return func(s *settings) { s.batchTokens = 
 // their scale for a whole batch at a time, so that their vectors move by some
 // hundredths with what happens to be beside them, even if all texts are of
 // equal length.
+//
+// It costs what batches save: of all-MiniLM-L6-v2 in int8, a text alone takes 1.2
+// to 1.3 times the processor's time of one in a batch of tweets or longer texts.
 func WithBatchInvariant(on bool) Option { return func(s *settings) { s.batchInvariant = &on } }
 
 // WithPooling sets the pooling, instead of the folder's; of several, the vectors
