@@ -8,18 +8,19 @@ import (
 func TestPlan(t *testing.T) {
 	const seed = 7
 	r := rand.New(rand.NewPCG(seed, 0))
+	var p planner
 	for range 200 {
-		ids := make([][]uint32, r.IntN(100))
+		ids := make([]tokenized, r.IntN(100))
 		for i := range ids {
-			ids[i] = make([]uint32, r.IntN(300))
+			ids[i].ids = make([]uint32, r.IntN(300))
 		}
 		budget, runners := 1+r.IntN(2000), 1+r.IntN(4)
 		seen := make([]bool, len(ids))
 		last := 1 << 30
-		for _, b := range plan(ids, budget, runners) {
+		for _, b := range p.plan(ids, budget, runners) {
 			width := 0
 			for _, at := range b {
-				n := len(ids[at])
+				n := len(ids[at].ids)
 				if n > last || seen[at] {
 					t.Fatalf("seed %d: text %d of %d tokens after one of %d, or twice", seed, at, n, last)
 				}
@@ -39,14 +40,14 @@ func TestPlan(t *testing.T) {
 }
 
 func TestPlanKeepsOrderOfEqualsAndSharesWork(t *testing.T) {
-	ids := make([][]uint32, 8)
+	ids := make([]tokenized, 8)
 	for i := range ids {
-		ids[i] = make([]uint32, 5)
+		ids[i].ids = make([]uint32, 5)
 	}
-	if b := plan(ids, 1000, 1); len(b) != 1 || b[0][0] != 0 || b[0][7] != 7 {
+	if b := new(planner).plan(ids, 1000, 1); len(b) != 1 || b[0][0] != 0 || b[0][7] != 7 {
 		t.Errorf("one runner: %v", b)
 	}
-	if b := plan(ids, 1000, 2); len(b) != 2 || len(b[0]) != 4 {
+	if b := new(planner).plan(ids, 1000, 2); len(b) != 2 || len(b[0]) != 4 {
 		t.Errorf("two runners: %v", b)
 	}
 }

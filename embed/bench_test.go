@@ -39,8 +39,9 @@ func BenchmarkTokenize(b *testing.B) {
 	}
 	b.SetBytes(int64(bytes))
 	for b.Loop() {
-		j := job{model: m, texts: texts, out: make([]Embedding, len(texts)), errs: make([]error, len(texts))}
-		if err := j.tokenize(b.Context(), 0, make([][]uint32, len(texts))); err != nil {
+		j := job{model: m}
+		j.take(texts, nil)
+		if err := j.tokenize(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}

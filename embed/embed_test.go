@@ -232,3 +232,99 @@ func TestCancelOneOfMany(t *testing.T) {
 	wg.Wait()
 	cancel()
 }
+
+func TestEmbedInto(t *testing.T) {
+	m := openMiniLM(t)
+	texts := variedTexts(30)
+	want, err := m.Transform(t.Context(), texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst := make([]float32, len(texts)*m.Dim())
+	if err := m.EmbedInto(t.Context(), dst, texts); err != nil {
+		t.Fatal(err)
+	}
+	for i := range texts {
+		if d := distance(dst[i*m.Dim():][:m.Dim()], want[i].Values); d != 0 {
+			t.Errorf("text %d differs by %g", i, d)
+		}
+	}
+	if err := m.EmbedInto(t.Context(), dst[1:], texts); err == nil || !strings.Contains(err.Error(), "embed: 11519 numbers cannot hold 30 vectors of 384") {
+		t.Errorf("too short: %v", err)
+	}
+
+	// What failed leaves its place alone, and the others' are right.
+	p := poisoned(t)
+	dst = []float32{7, 7, 7, 7, 7, 7, 7, 7}
+	err = p.EmbedInto(t.Context(), dst, []string{"a b", "x", "a y", "c"})
+	if _, ok := errors.AsType[*stage.BatchError](err); !ok || distance(dst, []float32{0.5, 1, 7, 7, 7, 7, -3, 4}) > 1e-6 {
+		t.Errorf("%v, %v", dst, err)
+	}
+}
+
+// Beside the tokenizer's, allocations are some for each batch, none for each text.
+func TestEmbedIntoAllocates(t *testing.T) {
+	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs, inputMask), tinyFiles(), WithThreads(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := make([]string, 16)
+	for i := range texts {
+		texts[i] = strings.Repeat("a ", i)
+	}
+	dst := make([]float32, len(texts)*m.Dim())
+	allocations := func(f func() error) float64 {
+		return testing.AllocsPerRun(100, func() {
+			if err := f(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	tokenizers := allocations(func() (err error) {
+		for _, text := range texts {
+			_, err = m.tokenizer.encode(text)
+		}
+		return err
+	})
+	ctx := context.Background() // one that can't end
+	few := allocations(func() error { return m.EmbedInto(ctx, dst, texts) }) - tokenizers
+	if few > 40 {
+		t.Errorf("%.0f allocations beside the tokenizer's %.0f for %d texts in one batch", few, tokenizers, len(texts))
+	}
+	t.Logf("%.0f allocations a batch, %.1f a text in the tokenizer", few, tokenizers/float64(len(texts)))
+}
+
+// The same text is run once, and each place has a vector of its own.
+func TestSameTexts(t *testing.T) {
+	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), tinyFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{"a b", "c", "a b", "a b c c c", "c", "a b c c c"}
+	j := job{model: m}
+	if err := j.run(t.Context(), texts, nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(j.todo) != 3 {
+		t.Errorf("%d texts were run, want 3", len(j.todo))
+	}
+	got, err := m.Embed(t.Context(), texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]float32{{0.5, 1}, {-3, 4}, {0.5, 1}, {-1.25, 2.5}, {-3, 4}, {-1.25, 2.5}} {
+		if distance(got[i].Vector.Values, want) > 1e-6 || got[i].Truncated != (want[0] == -1.25) || got[i].Tokens == 0 {
+			t.Errorf("text %d: %+v, want %v", i, got[i], want)
+		}
+	}
+	got[0].Vector.Values[0] = 9
+	if got[2].Vector.Values[0] != 0.5 {
+		t.Error("two places share a vector")
+	}
+
+	p := poisoned(t)
+	_, err = p.Transform(t.Context(), []string{"x", "a", "x"})
+	if failed, ok := errors.AsType[*stage.BatchError](err); !ok || failed.Errs[0] == nil || failed.Errs[1] != nil || failed.Errs[2] == nil {
+		t.Errorf("%v", err)
+	}
+}

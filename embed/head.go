@@ -68,7 +68,7 @@ func (h *head) vector(dst, given []float32, r *runner) error {
 		if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
 			return fmt.Errorf("number %d of the vector is %v", i, x)
 		}
-		dst[i] = x
 	}
+	copy(dst, v)
 	return nil
 }

@@ -23,6 +23,8 @@ type Model struct {
 	sessions []*ort.DynamicAdvancedSession
 	runners  chan *runner // those that are free
 
+	jobs sync.Pool // of *job
+
 	use    sync.RWMutex // held for reading while a Transform runs
 	closed bool
 }
@@ -165,6 +167,9 @@ func (m *Model) Close() error {
 		return nil
 	}
 	m.closed = true
+	for range len(m.runners) { // all are here: nothing runs
+		(<-m.runners).close()
+	}
 	var err error
 	for _, s := range m.sessions {
 		err = errors.Join(err, s.Destroy())

@@ -16,6 +16,8 @@ type runner struct {
 	signature
 	padLeft bool
 	feeds   []feed
+	options *ort.RunOptions // made at the first run
+	ids     [][]uint32      // of the texts of a batch, set before it runs
 
 	out  []float32 // what the last run gave,
 	raw  []byte    // if the model gives float32; else this
@@ -37,9 +39,10 @@ func newRunner(session *ort.DynamicAdvancedSession, s signature, t *transformer)
 	return r
 }
 
-// run runs the model on texts of the given tokens; what it gives is good until
-// the next run.
-func (r *runner) run(ctx context.Context, ids [][]uint32) error {
+// run runs the model on the batch in ids; what it gives is good until the next
+// run.
+func (r *runner) run(ctx context.Context) error {
+	ids := r.ids
 	width := r.widest(ids)
 	var pins runtime.Pinner // ONNX Runtime keeps pointers into our buffers
 	defer pins.Unpin()
@@ -84,9 +87,10 @@ func (r *runner) receive(shape ort.Shape, pins *runtime.Pinner) (ort.Value, erro
 }
 
 // text gives what the model gave for a text of the last run, as float32: the
-// vectors of its n tokens without the padding, or its one vector. It is good
+// vectors of its tokens without the padding, or its one vector. It is good
 // until the next call.
-func (r *runner) text(i, n int) []float32 {
+func (r *runner) text(i int) []float32 {
+	n := len(r.ids[i])
 	from, to := i*r.seen, (i+1)*r.seen
 	if r.rank == 3 {
 		if r.padLeft {
@@ -108,24 +112,37 @@ func (r *runner) text(i, n int) []float32 {
 // runUntil stops the run when the context ends, and returns only when
 // nothing uses the tensors any more.
 func (r *runner) runUntil(ctx context.Context, inputs, outputs []ort.Value) error {
-	options, err := ort.NewRunOptions()
-	if err != nil {
-		return err
+	if ctx.Done() == nil {
+		return r.session.Run(inputs, outputs)
 	}
-	defer free(options)
+	if r.options == nil {
+		options, err := ort.NewRunOptions()
+		if err != nil {
+			return err
+		}
+		r.options = options
+	}
 	terminated := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(terminated)
-		_ = options.Terminate() // then the run goes on to its end
+		_ = r.options.Terminate() // else the run goes on to its end
 	})
-	err = r.session.RunWithOptions(inputs, outputs, options)
+	err := r.session.RunWithOptions(inputs, outputs, r.options)
 	if !stop() {
 		<-terminated // it uses the options
+		err = errors.Join(err, r.options.UnsetTerminate())
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err
+}
+
+// close frees what the runner made.
+func (r *runner) close() {
+	if r.options != nil {
+		free(r.options)
+	}
 }
 
 // tensors makes the model's inputs. What it made must be destroyed even when

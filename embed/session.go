@@ -46,7 +46,7 @@ func readSignature(file, wanted string, wantTokens bool) (s signature, err error
 	}
 	defer free(options)
 	// This session is only looked at: optimising it would be most of its cost.
-	if err := options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll); err != nil {
+	if err := errors.Join(quiet(options), options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll)); err != nil {
 		return s, err
 	}
 	inputs, outputs, err := ort.GetInputOutputInfoWithOptions(file, options)
@@ -142,6 +142,11 @@ func outputNames(outputs []ort.InputOutputInfo) string {
 	return strings.Join(names, ", ")
 }
 
+// quiet keeps a session from writing to standard error what it returns, too.
+func quiet(options *ort.SessionOptions) error {
+	return options.SetLogSeverityLevel(ort.LoggingLevelFatal)
+}
+
 // newSession loads the model for as many threads. A session that is not alone
 // must not spin while it waits: the others need the processors.
 func newSession(file string, s signature, threads int, alone bool) (*ort.DynamicAdvancedSession, error) {
@@ -150,7 +155,7 @@ func newSession(file string, s signature, threads int, alone bool) (*ort.Dynamic
 		return nil, err
 	}
 	defer free(options)
-	err = errors.Join(options.SetIntraOpNumThreads(threads), options.SetInterOpNumThreads(1))
+	err = errors.Join(quiet(options), options.SetIntraOpNumThreads(threads), options.SetInterOpNumThreads(1))
 	if !alone {
 		err = errors.Join(err, options.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"))
 	}

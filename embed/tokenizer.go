@@ -49,7 +49,7 @@ func newTokenizer(t *transformer, prompt string, special bool) (*tokenizer, erro
 	}
 	k := &tokenizer{
 		native: native, prompt: prompt, maxTokens: t.maxTokens, lower: t.lower,
-		cuttable: !t.cutLeft && parsed.Pre.splitsAtSpace(), cutLeft: t.cutLeft,
+		cuttable: !t.cutLeft && parsed.cuttable(), cutLeft: t.cutLeft,
 	}
 	if err := k.findSpecial(); err != nil {
 		k.close()
@@ -133,6 +133,17 @@ func parseTokenizer(data []byte) (f tokenizerFile, err error) {
 	}
 	f.cutLeft = f.Truncation != nil && f.Truncation.Direction == "Left"
 	return f, nil
+}
+
+// cuttable reports whether a text's beginning, up to white space, has the same
+// tokens with and without what follows.
+func (f *tokenizerFile) cuttable() bool {
+	for _, t := range f.Added {
+		if strings.ContainsAny(strings.Trim(t.Content, spaces), spaces) {
+			return false // white space may be inside a token
+		}
+	}
+	return f.Pre.splitsAtSpace()
 }
 
 // id finds an added token, as special ones are.

@@ -104,6 +104,20 @@ func newTiny(t *testing.T, data, prompt string, change transformer) *tokenizer {
 	return tok
 }
 
+func TestCuttable(t *testing.T) {
+	for in, want := range map[string]bool{
+		`{"pre_tokenizer": {"type": "Whitespace"}}`: true,
+		`{"pre_tokenizer": {"type": "Split"}}`:      false,
+		`{"pre_tokenizer": {"type": "Whitespace"}, "added_tokens": [{"content": "[SEP]"}, {"content": "   "}]}`: true,
+		`{"pre_tokenizer": {"type": "Whitespace"}, "added_tokens": [{"content": "New York"}]}`:                  false,
+	} {
+		f, err := parseTokenizer([]byte(in))
+		if err != nil || f.cuttable() != want {
+			t.Errorf("%s: %t, %v", in, f.cuttable(), err)
+		}
+	}
+}
+
 func TestLowerIsPythons(t *testing.T) {
 	tok := newTiny(t, strings.Replace(tinyTokenizer, `"a": 1`, `"ὀδυσσεύς": 1`, 1), "", transformer{maxTokens: 4, lower: true})
 	got, err := tok.encode("ὈΔΥΣΣΕΎΣ B")
