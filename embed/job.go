@@ -41,7 +41,7 @@ func (j *job) run(ctx context.Context, texts []string, dst []float32) error {
 	if err := j.runAll(ctx); err != nil {
 		return err
 	}
-	j.repeat()
+	j.share()
 	return nil
 }
 
@@ -57,8 +57,8 @@ func (j *job) take(texts []string, dst []float32) {
 		}
 	}
 	j.todo = j.todo[:0]
-	if len(j.texts) == 1 {
-		j.todo = append(j.todo, 0)
+	if len(j.texts) == 1 { // nothing to look for
+		j.need(0)
 		return
 	}
 	if j.first == nil {
@@ -68,14 +68,25 @@ func (j *job) take(texts []string, dst []float32) {
 	for i, t := range j.texts {
 		if _, before := j.first[t]; !before {
 			j.first[t] = i
-			j.todo = append(j.todo, i)
+			j.need(i)
 		}
 	}
 }
 
-// repeat gives texts that stood before the results of then.
-func (j *job) repeat() {
-	if len(j.todo) == len(j.texts) {
+// need notes that a text must be run, unless it was before this call.
+func (j *job) need(i int) {
+	if !j.model.recent.get(j.texts[i], &j.results[i]) {
+		j.todo = append(j.todo, i)
+	}
+}
+
+// share keeps the results for later calls, and gives them to the texts that
+// stood before.
+func (j *job) share() {
+	for _, i := range j.todo {
+		j.model.recent.put(j.texts[i], &j.results[i])
+	}
+	if len(j.todo) == len(j.texts) || len(j.texts) == 1 {
 		return
 	}
 	for i, t := range j.texts {

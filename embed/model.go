@@ -23,7 +23,8 @@ type Model struct {
 	sessions []*ort.DynamicAdvancedSession
 	runners  chan *runner // those that are free
 
-	jobs sync.Pool // of *job
+	jobs   sync.Pool // of *job
+	recent *recent
 
 	use    sync.RWMutex // held for reading while a Transform runs
 	closed bool
@@ -46,7 +47,7 @@ func Open(name string, opts ...Option) (*Model, error) {
 	if err := start(s.library); err != nil {
 		return nil, err
 	}
-	m := &Model{settings: s}
+	m := &Model{settings: s, recent: newRecent(s.recent)}
 	err = m.load(f)
 	if err == nil {
 		err = m.check(context.Background(), f.golden)

@@ -17,6 +17,7 @@ type settings struct {
 	library        string
 	threads        int
 	batchTokens    int
+	recent         int
 	batchInvariant *bool // nil: as the model needs it
 
 	// What changes vectors.
@@ -50,6 +51,10 @@ func WithThreads(n int) Option { return func(s *settings) { s.threads = n } }
 // WithBatchTokens sets how many tokens a batch may have, padding counted, by
 // default 1024. Memory grows with it; a text longer than that is a batch alone.
 func WithBatchTokens(n int) Option { return func(s *settings) { s.batchTokens = n } }
+
+// WithRecent keeps the vectors of the n texts that were asked for last, for
+// when they come again: 4 x Dim bytes each and some 200 more. By default none.
+func WithRecent(n int) Option { return func(s *settings) { s.recent = n } }
 
 // WithBatchInvariant says whether a vector must not depend on the texts beside
 // it. Then texts run one by one, and the same text always has the same vector,
@@ -118,7 +123,7 @@ func (s *settings) changeVectors() bool {
 }
 
 func (s *settings) check() error {
-	for name, n := range map[string]int{"WithThreads": s.threads, "WithBatchTokens": s.batchTokens, "WithTruncateDim": s.truncateDim, "WithMaxSeqLength": s.maxTokens} {
+	for name, n := range map[string]int{"WithThreads": s.threads, "WithBatchTokens": s.batchTokens, "WithRecent": s.recent, "WithTruncateDim": s.truncateDim, "WithMaxSeqLength": s.maxTokens} {
 		if n < 0 {
 			return fmt.Errorf("embed: %s(%d) must not be negative; 0 is the default", name, n)
 		}
