@@ -163,7 +163,7 @@ func TestEndTxnReplyIsLost(t *testing.T) {
 // holds results of its member.
 func TestRevokeInsideTransaction(t *testing.T) {
 	r := newRig(t, stage.ExactlyOnce)
-	r.commit = time.Second // so that a transaction is open nearly always
+	r.commit = 800 * time.Millisecond // so that a transaction is open nearly always
 	r.scenario("revoke inside a transaction", 6, 1500, func(round int) {
 		before := r.faults
 		for try := 0; r.faults == before && try < 10; try++ {

@@ -103,6 +103,11 @@ func (r *rig) stable() {
 		return true
 	})
 	if err != nil {
+		select {
+		case ended := <-r.failed:
+			err = ended
+		default:
+		}
 		r.t.Fatalf("the group does not get stable: %v: %+v", err, info)
 	}
 }
