@@ -52,7 +52,7 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) error {
 		if at, ok := t.tracker.LowWater(); ok {
 			m := Mark{Offset: at}
 			if t.resume != nil {
-				m.Done = t.tracker.DoneMap()
+				m.Done = t.tracker.DoneMap(t.done)
 			}
 			marks[t.lane], changes[t] = m, t.tracker.Changes()
 		}

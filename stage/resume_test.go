@@ -66,6 +66,48 @@ func TestRestartDoesOnlyWhatWasNotFinished(t *testing.T) {
 	})
 }
 
+// TestShortTenureForgetsNothing: a tenure that ends before it came to what an
+// earlier one had done leaves that to the next one all the same.
+func TestShortTenureForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		stuck := map[string]bool{"a:0": true, "b:1": true}
+		r := newRig(func(ctx context.Context, s string) (string, error) {
+			calls.Add(1)
+			if stuck[s] {
+				<-ctx.Done()
+				return "", ctx.Err()
+			}
+			return s, nil
+		})
+		r.stage.DrainTimeout = time.Second
+		r.push("a:0", "b:1", "c:2", "d:3", "e:4", "f:5")
+		run := func() {
+			stop := r.start(t)
+			time.Sleep(5 * time.Second)
+			if err := stop(); err == nil {
+				t.Error("nothing was left undone, and should have been")
+			}
+		}
+		run() // all but the two that are stuck
+		stuck["a:0"] = false
+		r.stage.MaxInFlight = 1 // the second tenure gets stuck at the second record
+		run()
+		if m := r.src.Mark(0); m.Offset != 1 || m.Done == "" {
+			t.Fatalf("committed %+v; want offset 1 and what is done above it", m)
+		}
+		stuck["b:1"] = false
+		calls.Store(0)
+		r.runToEnd(t)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("the third tenure did %d records, want the one that was not done", n)
+		}
+		if n := len(r.sink.Values()); n != 6 {
+			t.Errorf("%d records written, want 6", n)
+		}
+	})
+}
+
 // TestForeignMetadataIsIgnored: another program has committed for the group,
 // with a note of its own.
 func TestForeignMetadataIsIgnored(t *testing.T) {

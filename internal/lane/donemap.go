@@ -46,47 +46,87 @@ func (t *Tracker) Fits(offset int64) bool {
 func varintLen(n int64) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }
 
 // DoneMap encodes what is done above the low-water mark; "" if nothing is, or
-// if it does not fit (see Fits).
-func (t *Tracker) DoneMap() string {
+// if it does not fit (see Fits). left is what an earlier tenure has done of what
+// was not tracked yet: a tenure that ends soon must not forget it. Where it does
+// not fit beside the rest it is left out, and done again.
+func (t *Tracker) DoneMap(left DoneSet) string {
 	base, ok := t.LowWater()
-	if !ok || t.open == t.Pending() {
+	if !ok {
 		return ""
 	}
+	if s, fits := t.encode(base, left); fits {
+		return s
+	}
+	s, _ := t.encode(base, DoneSet{})
+	return s
+}
+
+// encode writes the shorter form, and reports whether it fits.
+func (t *Tracker) encode(base int64, left DoneSet) (s string, fits bool) {
+	var w doneWriter
+	next := int64(0) // after what is written
 	// Offsets that were not delivered count as what stands before them: there
 	// is nothing to do for them, and the runs get longer.
-	var set []byte
-	runs := []byte{}
-	done, begin := false, int64(0)
-	end := int64(0) // after the last offset that is done
 	for seq := t.first; seq < t.next; seq++ {
 		e := t.at(seq)
-		at := e.offset - base
-		if e.done != done {
-			runs = binary.AppendUvarint(runs, uint64(at-begin))
-			done, begin = e.done, at
-		}
-		if !e.done {
-			continue
-		}
-		end = at + 1
-		if at < maxBits {
-			for int64(len(set)) <= at/8 {
-				set = append(set, 0)
+		w.add(e.offset-base, e.offset-base+1, e.done)
+		next = e.offset - base + 1
+	}
+	for _, r := range left.runs {
+		if from, to := max(r.from-base, next), r.to-base; from < to {
+			if from > next {
+				w.add(next, from, false)
 			}
-			set[at/8] |= 1 << (at % 8)
+			w.add(from, to, true)
+			next = to
 		}
 	}
-	if done {
-		runs = binary.AppendUvarint(runs, uint64(end-begin))
+	if w.end == 0 {
+		return "", true
 	}
-	kind, payload := "r", runs
-	if end <= maxBits && len(set) < len(runs) {
-		kind, payload = "b", set
-	}
+	kind, payload := w.close()
 	if len(payload) > maxPayload {
-		return ""
+		return "", false
 	}
-	return donePrefix + kind + ":" + strconv.FormatInt(base, 10) + ":" + base64.RawURLEncoding.EncodeToString(payload)
+	return donePrefix + kind + ":" + strconv.FormatInt(base, 10) + ":" + base64.RawURLEncoding.EncodeToString(payload), true
+}
+
+// doneWriter writes both forms of a done map, offsets counted from the mark.
+type doneWriter struct {
+	set   []byte
+	runs  []byte
+	done  bool  // of the run that is open
+	begin int64 // of that run
+	end   int64 // after the last offset that is done
+}
+
+// add says of the offsets from from to to whether they are done.
+func (w *doneWriter) add(from, to int64, done bool) {
+	if done != w.done {
+		w.runs = binary.AppendUvarint(w.runs, uint64(from-w.begin))
+		w.done, w.begin = done, from
+	}
+	if !done {
+		return
+	}
+	w.end = to
+	for at := from; at < min(to, maxBits); at++ {
+		for int64(len(w.set)) <= at/8 {
+			w.set = append(w.set, 0)
+		}
+		w.set[at/8] |= 1 << (at % 8)
+	}
+}
+
+// close gives the shorter form.
+func (w *doneWriter) close() (kind string, payload []byte) {
+	if w.done {
+		w.runs = binary.AppendUvarint(w.runs, uint64(w.end-w.begin))
+	}
+	if w.end <= maxBits && len(w.set) < len(w.runs) {
+		return "b", w.set
+	}
+	return "r", w.runs
 }
 
 // DoneSet is a decoded done map. The zero value is empty.

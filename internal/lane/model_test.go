@@ -125,13 +125,13 @@ func (m *model) commit(t *testing.T, real *tenure) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	s := real.tracker.DoneMap()
+	s := real.tracker.DoneMap(real.skip)
 	if len(s) > maxDoneMap {
 		t.Fatalf("a done map of %d bytes", len(s))
 	}
 	m.mark, m.saved = mark, make(map[int64]bool)
-	for o := range m.done {
-		if o >= mark && slices.Contains(m.read, o) {
+	for o := range m.done { // also what an earlier tenure did, and this one did not come to
+		if o >= mark {
 			m.saved[o] = true
 		}
 	}
@@ -145,7 +145,7 @@ func (m *model) commit(t *testing.T, real *tenure) (string, bool) {
 func live(t *testing.T, ops []byte) {
 	m := &model{done: make(map[int64]bool), saved: make(map[int64]bool)}
 	offset := int64(0)
-	for _, op := range ops { // gaps, as transactions and compaction leave them
+	for _, op := range ops[:min(700, len(ops))] { // few enough that all always fits; gaps, as transactions and compaction leave them
 		offset += 1 + int64(op%16)*int64(op%16)*int64(op%2)
 		m.topic = append(m.topic, offset)
 	}
