@@ -29,7 +29,8 @@
 // # The packages
 //
 //   - stage: the engine and its vocabulary; knows nothing of Kafka
-//   - stage/stagetest: a source and a sink in memory, for tests in fake time
+//   - stage/stagetest: a source and a sink in memory, for tests in fake time, and
+//     what every source, sink and transform must pass
 //   - stage/kafka: which Kafka cluster, and how to talk to it
 //   - stage/kafkatest: a Kafka broker inside the process
 //   - source, sink: where records come from and go to

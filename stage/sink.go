@@ -6,7 +6,8 @@ import (
 )
 
 // Sink says where a stage's results go: a typed edge over untyped [Writer]s.
-// Packages such as sink make them; the fields matter only to who writes one.
+// Packages such as sink make them; the fields matter only to who writes one,
+// and stagetest.TestSink holds that to what is said here.
 type Sink[T any] struct {
 	// Targets are where Encode may send records. Required.
 	Targets []Target

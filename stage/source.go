@@ -8,7 +8,7 @@ import (
 
 // Source says where a stage's records come from: a typed edge over an untyped
 // [Reader]. Packages such as source make them; the fields matter only to who
-// writes one.
+// writes one, and stagetest.TestSource holds that to what is said here.
 type Source[T any] struct {
 	// Open starts reading. Required.
 	Open func(context.Context, Env) (Reader, error)

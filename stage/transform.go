@@ -16,8 +16,9 @@ import (
 // that is to blame.
 //
 // A stage calls Transform from several goroutines at once (see
-// [Stage.Workers]), so it must be safe for concurrent use. It must not keep
-// or change in after it returns.
+// [Stage.Workers]), so it must be safe for concurrent use. It must not change
+// in, nor keep it after it returns. When ctx ends it should return soon, with
+// an error that is not [Permanent]. stagetest.TestTransform holds it to this.
 type Transform[In, Out any] interface {
 	Transform(ctx context.Context, in []In) (out []Out, err error)
 }

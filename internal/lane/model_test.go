@@ -42,23 +42,23 @@ func (m *model) begin(t *testing.T, committed string) *tenure {
 }
 
 // deliver delivers the next record, if it fits, as a stage does.
-func (m *model) deliver(t *testing.T, real *tenure) {
+func (m *model) deliver(t *testing.T, now *tenure) {
 	t.Helper()
 	if m.next == len(m.topic) {
 		return
 	}
 	o := m.topic[m.next]
-	if !real.tracker.Fits(o) {
+	if !now.tracker.Fits(o) {
 		return
 	}
 	m.next++
 	m.read = append(m.read, o)
-	m.number[o] = real.tracker.Track(o)
-	if got := real.skip.Take(o); got != m.done[o] {
+	m.number[o] = now.tracker.Track(o)
+	if got := now.skip.Take(o); got != m.done[o] {
 		t.Fatalf("offset %d: skipped %v, done in the last commit %v", o, got, m.done[o])
 	}
 	if m.done[o] {
-		real.tracker.Done(m.number[o])
+		now.tracker.Done(m.number[o])
 		m.moved = true
 		return
 	}
@@ -66,7 +66,7 @@ func (m *model) deliver(t *testing.T, real *tenure) {
 }
 
 // finish makes the nth of what waits done.
-func (m *model) finish(real *tenure, n int) {
+func (m *model) finish(now *tenure, n int) {
 	if len(m.waits) == 0 {
 		return
 	}
@@ -74,14 +74,14 @@ func (m *model) finish(real *tenure, n int) {
 	o := m.waits[n]
 	m.waits = slices.Delete(m.waits, n, n+1)
 	m.done[o], m.moved = true, true
-	real.tracker.Done(m.number[o])
-	real.tracker.Done(m.number[o]) // a second time is nothing
+	now.tracker.Done(m.number[o])
+	now.tracker.Done(m.number[o]) // a second time is nothing
 }
 
 // check compares what both say.
-func (m *model) check(t *testing.T, real *tenure) {
+func (m *model) check(t *testing.T, now *tenure) {
 	t.Helper()
-	mark, ok := real.tracker.LowWater()
+	mark, ok := now.tracker.LowWater()
 	if ok != m.moved {
 		t.Fatalf("LowWater says %v, and something is done: %v", ok, m.moved)
 	}
@@ -89,17 +89,17 @@ func (m *model) check(t *testing.T, real *tenure) {
 	if ok && mark != want {
 		t.Fatalf("low-water mark %d, want %d", mark, want)
 	}
-	if got := real.tracker.Pending(); got != pending {
+	if got := now.tracker.Pending(); got != pending {
 		t.Fatalf("%d pending, want %d", got, pending)
 	}
-	if real.tracker.open != len(m.waits) {
-		t.Fatalf("%d are not done, want %d", real.tracker.open, len(m.waits))
+	if now.tracker.open != len(m.waits) {
+		t.Fatalf("%d are not done, want %d", now.tracker.open, len(m.waits))
 	}
 	first := int64(0)
 	if len(m.waits) > 0 {
 		first = slices.Min(m.waits)
 	}
-	if got := real.tracker.First(); got != first {
+	if got := now.tracker.First(); got != first {
 		t.Fatalf("the oldest that is not done is %d, want %d", got, first)
 	}
 }
@@ -119,13 +119,13 @@ func (m *model) lowWater() (mark int64, pending int) {
 }
 
 // commit commits as a stage does, and gives the map.
-func (m *model) commit(t *testing.T, real *tenure) (string, bool) {
+func (m *model) commit(t *testing.T, now *tenure) (string, bool) {
 	t.Helper()
-	mark, ok := real.tracker.LowWater()
+	mark, ok := now.tracker.LowWater()
 	if !ok {
 		return "", false
 	}
-	s := real.tracker.DoneMap(real.skip)
+	s := now.tracker.DoneMap(now.skip)
 	if len(s) > maxDoneMap {
 		t.Fatalf("a done map of %d bytes", len(s))
 	}
@@ -150,25 +150,25 @@ func live(t *testing.T, ops []byte) {
 		m.topic = append(m.topic, offset)
 	}
 	committed := ""
-	real := m.begin(t, committed)
+	now := m.begin(t, committed)
 	for i, op := range ops {
 		switch {
 		case op < 100:
 			for range 1 + op%8 {
-				m.deliver(t, real)
+				m.deliver(t, now)
 			}
 		case op < 215:
-			m.finish(real, int(op)*7919+i)
+			m.finish(now, int(op)*7919+i)
 		case op < 230: // the oldest, so that the mark moves
-			m.finish(real, 0)
+			m.finish(now, 0)
 		case op < 248:
-			if s, ok := m.commit(t, real); ok {
+			if s, ok := m.commit(t, now); ok {
 				committed = s
 			}
 		default: // killed: what was not committed is not done
-			real = m.begin(t, committed)
+			now = m.begin(t, committed)
 		}
-		m.check(t, real)
+		m.check(t, now)
 	}
 }
 
