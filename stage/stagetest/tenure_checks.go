@@ -64,15 +64,17 @@ func testRevoke[T any](tb testing.TB, f SourceFixture[T]) {
 	}
 	r.commit(marks)
 
-	ctx, stop := context.WithCancel(tb.Context())
-	defer stop()
+	held, release := context.WithCancel(tb.Context())
+	defer release()
 	for p, l := range r.lanes {
-		w.watch(ctx, p, l)
+		w.watch(held, p, l)
 	}
+	reading, stop := context.WithCancel(held)
+	defer stop()
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		w.read(ctx)
+		w.read(reading, held)
 	}()
 
 	var giveBack func()
@@ -82,6 +84,7 @@ func testRevoke[T any](tb testing.TB, f SourceFixture[T]) {
 	w.await("the records that a lane which was taken away had not finished, in its next tenure", func() bool { return w.redelivered(parts) })
 	stop()
 	within(tb, "Read", func() { <-read })
+	release() // not before: a Read would begin another tenure
 	w.all.Wait()
 	w.compare(parts)
 	r.lanes = nil // released by the watchers
@@ -122,23 +125,23 @@ type watching[T any] struct {
 	later    map[stage.Lane]*reading[T] // what lanes of later tenures delivered
 }
 
-// watch gives a lane up when it is revoked, and at the end.
-func (w *watching[T]) watch(ctx context.Context, partition int, l stage.Lane) {
+// watch gives a lane up when it is revoked, or when held ends.
+func (w *watching[T]) watch(held context.Context, partition int, l stage.Lane) {
 	w.all.Go(func() {
 		select {
 		case <-l.Revoked():
-		case <-ctx.Done():
+		case <-held.Done():
 			l.Release()
 			return
 		}
 		// Between the two, the stage commits what it has finished.
-		commit(context.WithoutCancel(ctx), w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.last[partition]})
+		commit(context.WithoutCancel(held), w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.last[partition]})
 		l.Release()
 		w.mu.Lock()
 		w.released[l] = true
 		w.mu.Unlock()
 		// Too late: it must be ignored.
-		commit(context.WithoutCancel(ctx), w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.late[partition]})
+		commit(context.WithoutCancel(held), w.tb, w.r.reader, map[stage.Lane]stage.Mark{l: w.late[partition]})
 		w.mu.Lock()
 		w.settled[l] = true
 		w.mu.Unlock()
@@ -153,8 +156,8 @@ func (w *watching[T]) wake() {
 	}
 }
 
-// read reads on until ctx ends.
-func (w *watching[T]) read(ctx context.Context) {
+// read reads on until ctx ends. Lanes are held until held does.
+func (w *watching[T]) read(ctx, held context.Context) {
 	for {
 		w.mu.Lock()
 		gone := make(map[stage.Lane]bool, len(w.released))
@@ -169,7 +172,7 @@ func (w *watching[T]) read(ctx context.Context) {
 			}
 			return
 		}
-		if !w.take(ctx, b, gone) {
+		if !w.take(held, b, gone) {
 			return
 		}
 		w.wake()
@@ -178,7 +181,7 @@ func (w *watching[T]) read(ctx context.Context) {
 
 // take notes a batch, which a Read returned that began when the lanes in gone
 // were released.
-func (w *watching[T]) take(ctx context.Context, b stage.Batch, gone map[stage.Lane]bool) bool {
+func (w *watching[T]) take(held context.Context, b stage.Batch, gone map[stage.Lane]bool) bool {
 	if gone[b.Lane] {
 		topic, p := b.Lane.ID()
 		w.tb.Errorf("%d records came of the lane of %s/%d after its Release; the next tenure must be another Lane", len(b.Records), topic, p)
@@ -195,7 +198,7 @@ func (w *watching[T]) take(ctx context.Context, b stage.Batch, gone map[stage.La
 	if t == nil {
 		t = &reading[T]{tb: w.tb, f: w.r.f, lanes: make(map[int]stage.Lane), got: make(map[int][]stage.Raw)}
 		w.later[b.Lane] = t
-		w.watch(ctx, p, b.Lane)
+		w.watch(held, p, b.Lane)
 	}
 	t.take(b)
 	return true
