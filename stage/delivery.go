@@ -20,6 +20,18 @@ const (
 	//
 	// Records enter a transaction in the order of their partition: a slow one
 	// delays the publication of what is behind it, but not its transform.
+	//
+	// It holds for readers that are set to read_committed, as source.Kafka is;
+	// others also see what was undone. Brokers must be Kafka 2.5 or later.
+	//
+	// The Kafka client underneath, sarama, ends transactions by version 3 of
+	// EndTxn, whatever the broker: without KIP-890, by which each transaction
+	// would have an epoch of its own. What is left open by that: a request of
+	// a transaction that went well, which the network has held back and the
+	// client has sent again meanwhile, can be taken into the next transaction
+	// of the same producer, or end it too early. After a failure of any kind a
+	// stage goes on with a new producer, whose start shuts out all that the
+	// old one has on its way.
 	ExactlyOnce
 )
 
