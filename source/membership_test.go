@@ -3,8 +3,6 @@ package source_test
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -296,38 +294,6 @@ func TestSourceTopicIsDeleted(t *testing.T) {
 	for _, want := range []string{"a topic does not exist any more", "in/0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
-		}
-	}
-}
-
-// TestStartsAndStops at random moments, also before a member has joined or
-// while it does: none hangs, and no record is lost or out of order.
-func TestStartsAndStops(t *testing.T) {
-	seed := rand.Uint64()
-	t.Log("seed", seed)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	b := wide(t, "in", "out")
-	before := runtime.NumGoroutine()
-	stopFlow := flow(t, b)
-	for range 30 {
-		var stops []func()
-		for range 1 + rng.IntN(3) {
-			stops = append(stops, start(t, member(b, quick)))
-			time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
-		}
-		for _, stop := range stops {
-			stop()
-		}
-	}
-	sent := stopFlow()
-	stop := start(t, member(b, quick))
-	got := b.Consume(t, "out", sent)
-	stop()
-	inOrderOnce(t, got, sent)
-	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("%d goroutines, and %d before\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }

@@ -9,14 +9,19 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
 	"math/big"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,10 +60,33 @@ func (e *ear) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// leaks looks for what both passwords begin with.
-func leaks(s string) bool { return strings.Contains(s, "s3cret") }
+// leaks looks for what both passwords begin with, and for all that is hidden.
+func leaks(s string) bool {
+	hidden.mu.Lock()
+	defer hidden.mu.Unlock()
+	return strings.Contains(s, "s3cret") || slices.ContainsFunc(hidden.forms, func(h string) bool { return strings.Contains(s, h) })
+}
+
+// hidden are secrets, in the forms in which they may come out.
+var hidden struct {
+	mu    sync.Mutex
+	forms []string
+}
+
+// hide adds a secret of at least a few bytes.
+func hide(b []byte) {
+	hidden.mu.Lock()
+	defer hidden.mu.Unlock()
+	line, _, _ := strings.Cut(string(pem.EncodeToMemory(&pem.Block{Type: "X", Bytes: b}))[len("-----BEGIN X-----\n"):], "\n")
+	printed := fmt.Sprintf("%v", b)
+	hidden.forms = append(hidden.forms, string(b), hex.EncodeToString(b), base64.StdEncoding.EncodeToString(b), printed[1:len(printed)-1], line)
+}
 
 func TestMain(m *testing.M) {
+	for _, p := range []string{secret, wrong} {
+		hide([]byte(p))
+		hide([]byte("\x00" + user + "\x00" + p)) // what PLAIN sends
+	}
 	sarama.Logger = log.New(&told, "", 0)
 	sarama.DebugLogger = sarama.Logger
 	os.Exit(m.Run())
@@ -97,6 +125,19 @@ func (a *authority) make(c *x509.Certificate, valid time.Duration) (*ecdsa.Priva
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	scalar, err := key.Bytes()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	der, err = x509.MarshalECPrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	hide(scalar)
+	hide(der)
+	hidden.mu.Lock()
+	hidden.forms = append(hidden.forms, new(big.Int).SetBytes(scalar).String())
+	hidden.mu.Unlock()
 	return key, made
 }
 
