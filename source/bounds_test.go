@@ -26,10 +26,9 @@ func TestMemoryIsFlatUnderASlowTransform(t *testing.T) {
 	const (
 		records = 40_000 // of 1 KiB
 		enough  = 4_000  // of them, and the stage is stopped
-		// A long queue in the stage's hands and another one that has grown
-		// meanwhile, each of 1024 records and a fetch or two of 1 MiB: about
-		// 5000, and some to spare.
-		atOnce = 8_000
+		// A long queue of 4 MiB and a fetch or two of 1 MiB: about 6000, and
+		// some to spare.
+		atOnce = 9_000
 		heap   = 20 << 20
 	)
 	b := kafkatest.Start(t, "in", "out")

@@ -36,13 +36,14 @@ func TestPausesOfOnePartition(t *testing.T) {
 	r := &groupReader{group: group, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
 	type want struct {
 		queued, next int64 // records put in; those of them that came out
+		bytes        int   // of those between
 		long, held   bool
 	}
 	lanes, wants := make([]*claimLane, 3), make([]want, 3)
 	for p := range lanes {
 		lanes[p] = &claimLane{reader: r, topic: "in", partition: int32(p)}
 	}
-	zeros := make([]byte, 8<<10)
+	zeros := make([]byte, 2<<10) // so that either limit comes first
 	var longAndHeld, deliveries int
 	for range 20_000 {
 		p := rng.IntN(len(lanes))
@@ -53,9 +54,10 @@ func TestPausesOfOnePartition(t *testing.T) {
 			for i := range recs {
 				recs[i] = stage.Raw{Offset: w.queued, Value: zeros[:rng.IntN(len(zeros))]}
 				w.queued++
+				w.bytes += len(recs[i].Value)
 			}
 			r.enqueue(l, recs)
-			if l.bytes > queueBytes || w.queued-w.next > queueRecords {
+			if w.bytes > queueBytes || w.queued-w.next > queueRecords {
 				w.long = true
 			}
 		case 2:
@@ -85,8 +87,11 @@ func TestPausesOfOnePartition(t *testing.T) {
 					t.Fatalf("offset %d is delivered where %d is due", rec.Offset, got.next)
 				}
 				got.next++
+				got.bytes -= len(rec.Value)
 			}
-			got.long = false
+			if got.bytes <= queueBytes/2 && got.queued-got.next <= queueRecords/2 {
+				got.long = false
+			}
 		}
 		for p, w := range wants {
 			if group.paused[int32(p)] != w.long {
