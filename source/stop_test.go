@@ -43,36 +43,29 @@ func TestStartsAndStops(t *testing.T) {
 // TestStopInAnOutage: nobody answers any more. The stage ends with an error,
 // and nothing of it tries on behind.
 func TestStopInAnOutage(t *testing.T) {
-	for _, d := range []stage.Delivery{stage.AtLeastOnce, stage.ExactlyOnce} {
-		t.Run(d.String(), func(t *testing.T) {
-			before, _ := running()
-			b := wide(t, "in", "out")
-			for n := range 100 {
-				b.Produce(t, "in", raw("k", strconv.Itoa(n)))
-			}
-			s := member(b, quick)
-			s.DrainTimeout, s.Workers = 2*time.Second, 1
-			if s.Delivery = d; d == stage.ExactlyOnce {
-				s.TransactionalID = "outage"
-			}
-			var made atomic.Int64
-			s.Transform = stage.Map(func(_ context.Context, v string) (string, error) {
-				if made.Add(1) == 50 {
-					b.Close()
-				}
-				return v, nil
-			})
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- stage.Run(ctx, s) }()
-			reach(t, &made, 100)
-			cancel()
-			if err := <-ended; err == nil || !strings.Contains(err.Error(), "nothing is lost, they are read again") {
-				t.Errorf("%v", err)
-			}
-			nothingRuns(t, before)
-		})
+	before, _ := running()
+	b := wide(t, "in", "out")
+	for n := range 100 {
+		b.Produce(t, "in", raw("k", strconv.Itoa(n)))
 	}
+	s := member(b, quick)
+	s.DrainTimeout, s.Workers = 2*time.Second, 1
+	var made atomic.Int64
+	s.Transform = stage.Map(func(_ context.Context, v string) (string, error) {
+		if made.Add(1) == 50 {
+			b.Close()
+		}
+		return v, nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- stage.Run(ctx, s) }()
+	reach(t, &made, 100)
+	cancel()
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "nothing is lost, they are read again") {
+		t.Errorf("%v", err)
+	}
+	nothingRuns(t, before)
 }
 
 // running counts the goroutines, but for one that sarama's metrics start once
