@@ -45,7 +45,10 @@ func TestCutConnections(t *testing.T) {
 		r.scenario("cut connections", 10, 1000, func(int) {
 			r.pause(100 * time.Millisecond)
 			for _, m := range r.members {
-				r.strike(func() int { return min(1, m.link.Cut()) })
+				r.strike(func() int {
+					r.await("a connection", func() bool { return m.link.Cut() > 0 })
+					return 1
+				})
 			}
 		})
 	})
