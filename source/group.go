@@ -27,8 +27,8 @@ type groupReader struct {
 	opts   options
 	log    *slog.Logger
 	client sarama.Client
-	// offsets is another client, for commits: on a connection that fetches, a
-	// commit waits until the fetch is answered, up to MaxWaitTime.
+	// offsets is another client, for commits: on the connection that joins, a
+	// commit waits until all members have joined.
 	offsets sarama.Client
 	group   sarama.ConsumerGroup
 	ends    map[string]map[int32]int64 // of a bounded run
