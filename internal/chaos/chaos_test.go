@@ -339,6 +339,7 @@ func (r *rig) happens(l *chaos.Loss) {
 func (r *rig) await(what string, ok func() bool) {
 	r.t.Helper()
 	for begun := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
+		r.alive()
 		if time.Since(begun) > 30*time.Second {
 			r.t.Fatalf("waiting for %s: %+v", what, r.group())
 		}

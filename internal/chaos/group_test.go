@@ -92,6 +92,7 @@ func (r *rig) stable() {
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	info, err := r.broker.Fake().WaitGroupInfo(ctx, "group", func(g *kfake.GroupInfo) bool {
+		r.alive()
 		if g == nil || g.State != "Stable" || len(g.Members) != len(r.members) || g.NumAssigned() != partitions {
 			return false
 		}
@@ -103,11 +104,6 @@ func (r *rig) stable() {
 		return true
 	})
 	if err != nil {
-		select {
-		case ended := <-r.failed:
-			err = ended
-		default:
-		}
 		r.t.Fatalf("the group does not get stable: %v: %+v", err, info)
 	}
 }

@@ -154,19 +154,17 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 			}
 		})
 		before := r.faults
-		disturb(round)
-		close(over)
-		feeding.Wait()
+		func() { // to its end, also where disturb ends the test
+			defer feeding.Wait()
+			defer close(over)
+			disturb(round)
+		}()
 		if r.faults == before {
 			r.t.Errorf("round %d: no fault has happened", round)
 		}
 	}
 	r.settle(ctx)
-	select {
-	case err := <-r.failed:
-		r.t.Errorf("a member stopped by itself: %v", err)
-	default:
-	}
+	r.alive()
 	for _, m := range append([]*member(nil), r.members...) {
 		r.leave(m)
 	}
@@ -186,7 +184,7 @@ func (r *rig) scenario(name string, rounds, perRound int, disturb func(round int
 // member.
 func (r *rig) strike(breaks func() (faults int)) {
 	stop := make(chan struct{})
-	most := make(chan int)
+	most := make(chan int, 1)
 	go func() {
 		n := 0
 		for {
@@ -200,8 +198,10 @@ func (r *rig) strike(breaks func() (faults int)) {
 			}
 		}
 	}()
-	n := breaks()
-	close(stop)
+	n := func() int {
+		defer close(stop)
+		return breaks()
+	}()
 	r.faults += n
 	r.again += <-most + n*inFlight
 }
@@ -213,6 +213,16 @@ func (r *rig) strike(breaks func() (faults int)) {
 func (r *rig) look(ctx context.Context) (v chaos.Verdict, rewritten int, err error) {
 	v, times, err := chaos.Judge(ctx, r.feed, "out")
 	return v, r.work.rewritten(times), err
+}
+
+// alive fails the test if a member has ended by itself.
+func (r *rig) alive() {
+	r.t.Helper()
+	select {
+	case err := <-r.failed:
+		r.t.Fatalf("a member stopped by itself: %v", err)
+	default:
+	}
 }
 
 // settle waits until all records came out, and gives up after half a minute
