@@ -87,6 +87,7 @@ func TestRealKafka(t *testing.T) {
 					run.outages = append(run.outages, measureOutage(t, cluster, 70*time.Second)...)
 				}
 			})
+			t.Run("deleted-topic", func(t *testing.T) { testDeletedTopic(t, cluster) })
 			t.Run("login", func(t *testing.T) { testLogin(t, cluster) })
 			t.Run("done-map", func(t *testing.T) { testDoneMap(t, cluster) })
 			t.Run("no-room-for-done-map", func(t *testing.T) { testNoRoomForDoneMap(t, lib) })
