@@ -61,6 +61,24 @@ func ExampleModel_Embed() {
 	// 384 16 true
 }
 
+// Models for search put other words before a question than before what is
+// searched. Vectors of both are of one space.
+func ExampleForQueries() {
+	folder := embed.Installed("all-MiniLM-L6-v2") // which has no prompts
+	queries, err := embed.Open(folder, embed.ForQueries())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer queries.Close()
+	documents, err := embed.Open(folder, embed.ForDocuments())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer documents.Close()
+	fmt.Println(queries.Space() == documents.Space())
+	// Output: true
+}
+
 // An ONNX model with a tokenizer.json beside it, and nothing else.
 func ExampleWithPooling() {
 	file := filepath.Join(embed.Installed("all-MiniLM-L6-v2"), "model.onnx")

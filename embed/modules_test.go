@@ -84,6 +84,33 @@ func TestPositionsOfRoberta(t *testing.T) {
 	compare(t, model, texts, func(text string) []float64 { return refPool("mean", m.tokens(text, 2), 0) })
 }
 
+// Padding before a text moves it to other positions, unless the model is told
+// which they are.
+func TestPaddingThatShifts(t *testing.T) {
+	for _, c := range []struct {
+		config, side string
+		inputs       []string
+		want         bool
+	}{
+		{`{"model_type": "bert", "max_position_embeddings": 64}`, "left", []string{inputIDs, inputMask}, true},
+		{`{"model_type": "bert", "max_position_embeddings": 64}`, "left", []string{inputIDs, inputMask, inputPositions}, false},
+		{`{"model_type": "bert", "max_position_embeddings": 64}`, "right", []string{inputIDs, inputMask}, false},
+		{`{"model_type": "roberta", "max_position_embeddings": 64}`, "left", []string{inputIDs, inputMask}, false},
+		{`{"model_type": "qwen3", "max_position_embeddings": 64}`, "left", []string{inputIDs, inputMask}, false},
+	} {
+		files := tinyFiles()
+		files["config.json"] = c.config
+		files["tokenizer_config.json"] = fmt.Sprintf(`{"padding_side": %q}`, c.side)
+		m, err := openTiny(t, tinyGraph(onnx.Int64, c.inputs...), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.BatchInvariant() != c.want {
+			t.Errorf("%+v: one by one %t", c, !c.want)
+		}
+	}
+}
+
 func TestPromptsAgainstReference(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 3))
 	m, texts := newRefModel(r), refTexts(r)

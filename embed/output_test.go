@@ -168,6 +168,9 @@ func TestFixedShape(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %v", shape, err)
 		}
+		if m.BatchInvariant() != (shape[0] == 1) { // else batches fail first
+			t.Errorf("%v: one by one %t", shape, m.BatchInvariant())
+		}
 		got, err := m.Transform(t.Context(), []string{"a b", "", "c", "a b c c b"})
 		if err != nil {
 			t.Fatalf("%v: %v", shape, err)
