@@ -328,3 +328,24 @@ func TestSameTexts(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A tokenizer may have no token for what it does not know.
+func TestTextWithoutTokensFailsAlone(t *testing.T) {
+	files := tinyFiles()
+	files["tokenizer.json"] = strings.Replace(tinyTokenizer, `"unk_token": "[UNK]"`, `"unk_token": "nothing"`, 1)
+	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.Transform(t.Context(), []string{"a", "unheard-of", "c"})
+	failed, ok := errors.AsType[*stage.BatchError](err)
+	if !ok || failed.Errs[0] != nil || failed.Errs[2] != nil {
+		t.Fatalf("%v", err)
+	}
+	if e := failed.Errs[1]; e == nil || !strings.Contains(e.Error(), "embed: the text's tokens: ") || !stage.IsPermanent(e) {
+		t.Errorf("%v", e)
+	}
+	if out[1].Values != nil || distance(out[0].Values, []float32{1, 0}) != 0 || distance(out[2].Values, []float32{-3, 4}) != 0 {
+		t.Errorf("%v", out)
+	}
+}
