@@ -70,7 +70,8 @@
 // their tokens, if the tokenizer splits there. Batches are bounded in tokens
 // ([WithBatchTokens]), and the texts of a call are tokenized some thousands at a
 // time, so that memory grows with the longest text a model reads
-// ([WithMaxSeqLength]) and not with what comes in. A text that the model fails at
+// ([WithMaxSeqLength]) and not with what comes in. NUL in a text counts as U+FFFD,
+// since the tokenizer takes C strings; BERT's drops both. A text that the model fails at
 // fails alone, with a [stage.BatchError].
 //
 // ONNX Runtime's environment belongs to the whole process. Opening a model

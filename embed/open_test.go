@@ -204,3 +204,34 @@ func TestModelFileInAFolder(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// Older folders have the transformer in a folder of its own, with the tokenizer.
+func TestTransformerInItsOwnFolder(t *testing.T) {
+	for _, model := range []string{"0_Transformer/model.onnx", "0_Transformer/onnx/model.onnx"} {
+		files := map[string]string{}
+		for name, text := range tinyFiles() {
+			if name != "modules.json" && !strings.HasPrefix(name, "1_Pooling") {
+				name = "0_Transformer/" + name
+			}
+			files[name] = text
+		}
+		files["modules.json"] = strings.Replace(files["modules.json"], `"path": ""`, `"path": "0_Transformer"`, 1)
+		dir := writeTiny(t, tinyGraph(onnx.Int64, inputIDs), files)
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, model)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, "model.onnx"), filepath.Join(dir, model)); err != nil {
+			t.Fatal(err)
+		}
+		openMiniLM(t)
+		m, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		got, err := m.Embed(t.Context(), []string{"A b c c c"})
+		if err != nil || distance(got[0].Vector.Values, []float32{-1.25, 2.5}) > 1e-6 || !got[0].Truncated {
+			t.Errorf("%s: %v, %v", model, got, err)
+		}
+	}
+}
