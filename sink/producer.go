@@ -92,18 +92,23 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	p.order.Lock()
 	defer p.order.Unlock()
 	parcels := make([]parcel, len(recs))
+	var limit int
+	var unknown bool
 	for i := range recs {
 		k := &parcels[i]
 		k.done, k.i = done, i
 		m := k.Set(&recs[i])
+		if i == 0 || m.Topic != recs[i-1].Topic {
+			limit, unknown = p.sizes.limit(m.Topic), p.unknown(m.Topic)
+		}
 		// sarama would find this out, too, but fail all that is in the same
 		// transaction.
 		size := m.ByteSize(2)
-		if limit := p.sizes.limit(m.Topic); size > limit {
+		if size > limit {
 			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, limit)))
 			continue
 		}
-		if p.unknown(m.Topic) {
+		if unknown {
 			done(i, stage.Permanent(fmt.Errorf("sink: the record chose topic %q: %w", m.Topic, sarama.ErrUnknownTopicOrPartition)))
 			continue
 		}
