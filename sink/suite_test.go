@@ -97,41 +97,31 @@ func TestKafkaPassesTheSuite(t *testing.T) {
 	})
 }
 
-func TestKafkaInTransactionsPassesTheSuite(t *testing.T) {
-	stagetest.TestSink(t, func(tb testing.TB) stagetest.SinkFixture[[]byte] {
-		b, f := kafkaSink(tb)
-		f.Transaction = transaction(tb, b)
-		return f
-	})
-}
-
 // TestTeePassesTheSuite writes to two topics by one producer; what is in one
 // of them must be in the other.
-func TestTeePassesTheSuite(t *testing.T) {
-	for _, transactional := range []bool{false, true} {
-		t.Run(fmt.Sprintf("transactions %v", transactional), func(t *testing.T) {
-			stagetest.TestSink(t, func(tb testing.TB) stagetest.SinkFixture[[]byte] {
-				b := start(tb, "out", "copy")
-				c := b.Cluster()
-				f := stagetest.SinkFixture[[]byte]{
-					Sink:  sink.Tee(sink.Kafka(c, bytesTopic("out")), sink.Kafka(c, bytesTopic("copy"))),
-					Value: kafkaValue,
-					Written: func() []stage.Record[[]byte] {
-						out, other := written(tb, b, "out"), written(tb, b, "copy")
-						if len(out) != len(other) {
-							tb.Errorf("%d records in one topic, %d in the other", len(out), len(other))
-						}
-						return out
-					},
-					TooLarge: func() []byte { return bytes.Repeat([]byte("x"), 2<<20) },
+func TestTeePassesTheSuite(t *testing.T) { teeSuite(t, false) }
+
+func teeSuite(t *testing.T, transactional bool) {
+	stagetest.TestSink(t, func(tb testing.TB) stagetest.SinkFixture[[]byte] {
+		b := start(tb, "out", "copy")
+		c := b.Cluster()
+		f := stagetest.SinkFixture[[]byte]{
+			Sink:  sink.Tee(sink.Kafka(c, bytesTopic("out")), sink.Kafka(c, bytesTopic("copy"))),
+			Value: kafkaValue,
+			Written: func() []stage.Record[[]byte] {
+				out, other := written(tb, b, "out"), written(tb, b, "copy")
+				if len(out) != len(other) {
+					tb.Errorf("%d records in one topic, %d in the other", len(out), len(other))
 				}
-				if transactional {
-					f.Transaction = transaction(tb, b)
-				}
-				return f
-			})
-		})
-	}
+				return out
+			},
+			TooLarge: func() []byte { return bytes.Repeat([]byte("x"), 2<<20) },
+		}
+		if transactional {
+			f.Transaction = transaction(tb, b)
+		}
+		return f
+	})
 }
 
 // lines are lines of JSON that a test reads while they are written.
