@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -345,7 +346,31 @@ func TestTextWithoutTokensFailsAlone(t *testing.T) {
 	if e := failed.Errs[1]; e == nil || !strings.Contains(e.Error(), "embed: the text's tokens: ") || !stage.IsPermanent(e) {
 		t.Errorf("%v", e)
 	}
+	dst := []float32{7, 7, 7, 7}
+	if err := m.EmbedInto(t.Context(), dst, []string{"a", "unheard-of"}); err == nil || !slices.Equal(dst, []float32{1, 0, 7, 7}) {
+		t.Errorf("%v, %v", dst, err)
+	}
 	if out[1].Values != nil || distance(out[0].Values, []float32{1, 0}) != 0 || distance(out[2].Values, []float32{-3, 4}) != 0 {
 		t.Errorf("%v", out)
+	}
+}
+
+// More texts than are worked on at once.
+func TestEmbedIntoOverWindows(t *testing.T) {
+	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), tinyFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, want := make([]string, 2*windowTexts+3), []float32(nil)
+	for i := range texts {
+		texts[i] = []string{"a", "b", "c", "a b"}[i%4]
+		want = append(want, [][]float32{{1, 0}, {0, 2}, {-3, 4}, {0.5, 1}}[i%4]...)
+	}
+	dst := make([]float32, len(want))
+	if err := m.EmbedInto(t.Context(), dst, texts); err != nil {
+		t.Fatal(err)
+	}
+	if d := distance(dst, want); d > 1e-6 {
+		t.Errorf("a number differs by %g", d)
 	}
 }

@@ -2,6 +2,7 @@ package embed
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -67,6 +68,42 @@ func TestMaxSeqLength(t *testing.T) {
 		got, err := maxSeqLength(c.asked, c.places, own, c.modelMax, c.positions)
 		if got != c.want || (err == nil) != (c.want > 0) {
 			t.Errorf("%+v: %d, %v", c, got, err)
+		}
+	}
+}
+
+func TestTransformerFiles(t *testing.T) {
+	const added = `"added_tokens": [{"id": 3, "content": "<pad>"}, {"id": 4, "content": "</s>"}]`
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		want  transformer
+	}{
+		{"nothing", map[string]string{"tokenizer.json": `{}`}, transformer{}},
+		{"tokenizer.json", map[string]string{"tokenizer.json": `{"padding": {"pad_id": 5, "direction": "Left"}, "truncation": {"direction": "Left"}}`},
+			transformer{padID: 5, padLeft: true, cutLeft: true}},
+		{"config.json", map[string]string{"tokenizer.json": `{"padding": {"pad_id": 5}}`, "config.json": `{"pad_token_id": 6, "hidden_size": 7}`},
+			transformer{padID: 6, hidden: 7}},
+		{"special_tokens_map.json", map[string]string{"tokenizer.json": `{` + added + `}`, "config.json": `{"pad_token_id": 6}`, "special_tokens_map.json": `{"pad_token": {"content": "</s>"}}`},
+			transformer{padID: 4}},
+		{"tokenizer_config.json", map[string]string{"tokenizer.json": `{"padding": {"direction": "Left"}, ` + added + `}`, "special_tokens_map.json": `{"pad_token": "</s>"}`, "tokenizer_config.json": `{"pad_token": "<pad>", "padding_side": "right", "truncation_side": "left"}`},
+			transformer{padID: 3, cutLeft: true}},
+		{"the tokenizer's arguments", map[string]string{"tokenizer.json": `{` + added + `}`, "tokenizer_config.json": `{"pad_token": "<pad>", "model_max_length": 9}`,
+			"sentence_xlnet_config.json": `{"do_lower_case": true, "tokenizer_args": {"padding_side": "left", "trust_remote_code": true}, "processor_kwargs": {"pad_token": "</s>", "model_max_length": 6}}`},
+			transformer{padID: 4, padLeft: true, maxTokens: 6, lower: true}},
+		{"an empty file is passed over", map[string]string{"tokenizer.json": `{}`, "sentence_bert_config.json": `{}`, "sentence_roberta_config.json": `{"max_seq_length": 8}`, "sentence_xlnet_config.json": `{"max_seq_length": 9}`},
+			transformer{maxTokens: 8}},
+		{"positions", map[string]string{"tokenizer.json": `{}`, "config.json": `{"model_type": "xlm-roberta", "pad_token_id": 1, "max_position_embeddings": 514}`},
+			transformer{padID: 1, maxTokens: 512, positions: 512, firstPlace: 2}},
+	} {
+		asked := 0
+		if c.want.maxTokens == 0 {
+			asked, c.want.maxTokens = 11, 11
+		}
+		got, err := reader{writeTiny(t, nil, c.files)}.transformer("", asked)
+		c.want.tokenizer = got.tokenizer
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, %v\nwant %+v", c.name, got, err, c.want)
 		}
 	}
 }
