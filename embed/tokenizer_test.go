@@ -1,6 +1,7 @@
 package embed
 
 import (
+	_ "embed"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -193,5 +194,46 @@ func TestSpecialTokensAsText(t *testing.T) {
 	got, err := tok.encode("a < b")
 	if err != nil || !slices.Equal(got.ids, []uint32{5, 1, 4, 2, 6, 7}) {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+//go:embed testdata/tokenizer_kinds.json
+var tokenizerKinds []byte
+
+// Other kinds of tokenizers than BERT's, cut on either side;
+// testdata/tokenizer_kinds.py writes the file.
+func TestOtherTokenizersEqualHuggingFace(t *testing.T) {
+	var file struct {
+		Max   int
+		Texts []goldenText
+		Cases []struct {
+			Name        string
+			Tokenizer   json.RawMessage
+			Right, Left [][]uint32
+		}
+	}
+	if err := json.Unmarshal(tokenizerKinds, &file); err != nil {
+		t.Fatal(err)
+	}
+	cut := 0
+	for _, c := range file.Cases {
+		for side, want := range map[string][][]uint32{"right": c.Right, "left": c.Left} {
+			tok := newTiny(t, string(c.Tokenizer), "", transformer{maxTokens: file.Max, cutLeft: side == "left"})
+			if tok.cuttable {
+				cut++
+			}
+			for i, g := range file.Texts {
+				got, err := tok.encode(g.text())
+				if err != nil || !slices.Equal(got.ids, want[i]) {
+					t.Errorf("%s, %s: %q x %d: %v, %v, want %v", c.Name, side, g.name(), g.Repeat, got.ids, err, want[i])
+				}
+				if got.truncated && len(got.ids) != file.Max {
+					t.Errorf("%s, %s: %q x %d: truncated to %d", c.Name, side, g.name(), g.Repeat, len(got.ids))
+				}
+			}
+		}
+	}
+	if len(file.Cases) < 6 || len(file.Texts) < 90 || cut != 5 {
+		t.Errorf("%d tokenizers, of which %d may be cut, and %d texts", len(file.Cases), cut, len(file.Texts))
 	}
 }
