@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes tokenizer_kinds.json: small tokenizers of the kinds that models other than BERT have,
 trained here, and what Hugging Face's library makes of some texts with them, cut to a
-length on either side.
+length on either side. Training is not the same each time, so that a new file has other
+tokenizers: it holds them beside their ids.
 
     pip install tokenizers==0.23.3
     python3 tokenizer_kinds.py
