@@ -48,15 +48,11 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	own := *cfg
 	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
 	own.Metadata.Retry.BackoffFunc = p.backoff(own.Metadata.Retry.Backoff, own.Metadata.Retry.BackoffFunc)
-	var err error
-	if p.client, err = sarama.NewClient(brokers, &own); err != nil {
+	async, err := p.connect(ctx, brokers, &own)
+	if err != nil {
 		return nil, err
 	}
-	async, err := sarama.NewAsyncProducerFromClient(p.client)
-	if err != nil {
-		return nil, errors.Join(err, p.client.Close())
-	}
-	p.async = async
+	p.client, p.async = async.client, async.AsyncProducer
 	p.heard.Go(func() {
 		for m := range async.Successes() {
 			k := m.Metadata.(*parcel)
@@ -73,6 +69,43 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	p.unwatch = cancel
 	p.watched.Go(func() { p.watch(watch) })
 	return p, nil
+}
+
+// connected is a producer and its client.
+type connected struct {
+	sarama.AsyncProducer
+	client sarama.Client
+}
+
+// connect tries for as long as cfg says, or until ctx ends. sarama takes no
+// context for that, and minutes where the brokers are gone: what it makes after
+// that is closed again.
+func (p *producer) connect(ctx context.Context, brokers []string, cfg *sarama.Config) (connected, error) {
+	var c connected
+	made := make(chan error)
+	go func() {
+		var err error
+		if c.client, err = sarama.NewClient(brokers, cfg); err == nil {
+			if c.AsyncProducer, err = sarama.NewAsyncProducerFromClient(c.client); err != nil {
+				err = errors.Join(err, c.client.Close())
+			}
+		}
+		select {
+		case made <- err:
+		case <-ctx.Done():
+			if err == nil {
+				_ = c.Close() // nothing was written
+				_ = c.client.Close()
+			}
+		}
+	}()
+	select {
+	case err := <-made:
+		return c, err
+	case <-ctx.Done():
+		p.hurry.Store(true)
+		return connected{}, fmt.Errorf("sink: connect a producer: %w", ctx.Err())
+	}
 }
 
 // backoff is what is set, unless there is a hurry.
