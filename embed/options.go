@@ -168,7 +168,7 @@ func newSettings(opts []Option) (settings, error) {
 		if err != nil {
 			return s, fmt.Errorf("embed: where is ONNX Runtime? %s is not set, and %w", libraryEnv, err)
 		}
-		s.library = filepath.Join(dir, cache.Runtime(), cache.Library)
+		s.library = filepath.Join(dir, cache.Runtime(), cache.Library())
 	}
 	return s, nil
 }

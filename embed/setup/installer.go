@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,15 +13,21 @@ import (
 
 // part is one thing to install: a folder that appears whole or not at all.
 type part struct {
-	name   string            // for people
-	folder string            // below the installer's folder
-	id     string            // changes when another content is wanted
-	sums   map[string]string // the files it must have, and their sha256 where known before
-	tools  []string          // programs that making it needs
-	// make puts the files into the folder out. It works in b.dir.
-	make func(ctx context.Context, b *workbench, out string) error
+	name   string   // for people
+	folder string   // below the installer's folder
+	tools  []string // programs that making it needs, whichever way
+	ways   []way    // to make it; the first that is open is taken
 
 	why string // it is made now
+}
+
+// way is a way to make a part.
+type way struct {
+	client client            // the registry client that it needs
+	id     string            // changes when another content is wanted
+	sums   map[string]string // the files it must have, and their sha256 where known before
+	// make puts the files into the folder out. It works in b.dir.
+	make func(ctx context.Context, b *workbench, out string) error
 }
 
 // installer makes the parts that are missing.
@@ -30,7 +35,9 @@ type installer struct {
 	dir    string
 	verify bool // compare all files' sha256 again
 	log    func(string, ...any)
+	pause  time.Duration // before something is tried again
 
+	clients   clients
 	installed int // parts that were made
 }
 
@@ -40,7 +47,8 @@ func (in *installer) install(ctx context.Context, parts []part) error {
 	if err != nil || len(todo) == 0 {
 		return err
 	}
-	if err := checkTools(ctx, todo); err != nil {
+	in.clients = clients{}
+	if err := checkTools(ctx, todo, in.clients); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(in.dir, 0o755); err != nil {
@@ -87,7 +95,7 @@ func (in *installer) lacks(p part) (why string, err error) {
 		return "installing", nil
 	case err != nil:
 		return "installing again: " + err.Error(), nil //nolint:nilerr // that is what to do about it
-	case r.ID != p.id:
+	case !slices.ContainsFunc(p.ways, func(w way) bool { return w.id == r.ID }):
 		return "installing another version", nil
 	}
 	changed, err := r.changed(folder, in.verify)
@@ -100,8 +108,26 @@ func (in *installer) lacks(p part) (why string, err error) {
 	return "", nil
 }
 
-// makePart makes a part in a temporary folder and moves it to its place.
-func (in *installer) makePart(ctx context.Context, p part) error {
+// makePart makes a part in the first way that works. What was fetched and is
+// not what it should be ends the search: that is for a person to look at.
+func (in *installer) makePart(ctx context.Context, p part) (err error) {
+	for _, w := range p.ways {
+		if _, ok := in.clients.find(ctx, w.client); !ok && w.client != none {
+			continue
+		}
+		if err != nil {
+			in.log("%v", err)
+			in.log("%s: trying %s instead", p.name, w.client)
+		}
+		if err = in.makeBy(ctx, p, w); err == nil || ctx.Err() != nil || errors.Is(err, errOther) {
+			return err
+		}
+	}
+	return err
+}
+
+// makeBy makes a part in a temporary folder and moves it to its place.
+func (in *installer) makeBy(ctx context.Context, p part, w way) error {
 	tmp, err := os.MkdirTemp(in.dir, temporary)
 	if err != nil {
 		return err
@@ -111,10 +137,10 @@ func (in *installer) makePart(ctx context.Context, p part) error {
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
-	if err := p.make(ctx, &workbench{dir: tmp, log: in.log}, out); err != nil {
+	if err := w.make(ctx, &workbench{dir: tmp, log: in.log, pause: in.pause, clients: in.clients}, out); err != nil {
 		return err
 	}
-	for name, want := range p.sums {
+	for name, want := range w.sums {
 		file := filepath.Join(out, filepath.FromSlash(name))
 		if want == "" {
 			_, err = os.Stat(file)
@@ -125,7 +151,7 @@ func (in *installer) makePart(ctx context.Context, p part) error {
 			return err
 		}
 	}
-	if err := writeReceipt(out, p.id); err != nil {
+	if err := writeReceipt(out, w.id); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -182,28 +208,4 @@ func (in *installer) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { f.Close() }, nil
-}
-
-// checkTools names all the programs that are missing at once.
-func checkTools(ctx context.Context, parts []part) error {
-	var missing []string
-	seen := map[string]bool{}
-	for _, p := range parts {
-		for _, tool := range p.tools {
-			if seen[tool] {
-				continue
-			}
-			seen[tool] = true
-			if _, err := exec.LookPath(tool); err != nil {
-				missing = append(missing, tool)
-			} else if tool == "python3" && exec.CommandContext(ctx, tool, "-m", "pip", "--version").Run() != nil {
-				missing = append(missing, "pip (python3 -m pip)")
-			}
-		}
-	}
-	if len(missing) == 0 || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	slices.Sort(missing)
-	return fmt.Errorf("missing programs: %s; install them and run this again", strings.Join(missing, ", "))
 }

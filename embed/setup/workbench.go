@@ -16,43 +16,22 @@ import (
 
 // workbench is where a part is made: a temporary folder, and the tools.
 type workbench struct {
-	dir string
-	log func(string, ...any)
-}
-
-// wheel is a Python package: the way a file of another language's world is
-// published on PyPI.
-type wheel struct {
-	project, version string
-	sha256           string
-	tags             []string // pip's options that choose one of several wheels
+	dir     string
+	log     func(string, ...any)
+	pause   time.Duration // before something is tried again
+	clients clients
 }
 
 const attempts = 3 // of what goes over the network
 
-// pip downloads a wheel and returns its file's name.
-func (b *workbench) pip(ctx context.Context, w wheel) (string, error) {
-	into, err := os.MkdirTemp(b.dir, "pip-")
-	if err != nil {
-		return "", err
-	}
-	args := []string{"-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"}
-	args = append(append(args, w.tags...), "-d", into, w.project+"=="+w.version)
-	if err := retry(ctx, func() error { return b.run(exec.CommandContext(ctx, "python3", args...), nil) }); err != nil {
-		return "", err
-	}
-	got, err := filepath.Glob(filepath.Join(into, "*.whl"))
-	if err != nil || len(got) != 1 {
-		return "", fmt.Errorf("pip downloaded %d files for %s %s, want one wheel", len(got), w.project, w.version)
-	}
-	return got[0], checkSum(got[0], w.sha256)
-}
-
-// run runs a command. Its standard output goes to stdout; what it says on
-// standard error is shown only when it fails.
+// run runs a command. Its standard output goes to stdout, if that is given; what
+// else it says is shown only when it fails.
 func (b *workbench) run(cmd *exec.Cmd, stdout io.Writer) error {
 	said := &tail{log: b.log, shown: time.Now()}
 	cmd.Stdout, cmd.Stderr = stdout, said
+	if stdout == nil {
+		cmd.Stdout = said // Maven's errors go there
+	}
 	cmd.WaitDelay = 10 * time.Second
 	killWithChildren(cmd)
 	if err := cmd.Run(); err != nil {
@@ -88,13 +67,13 @@ func (t *tail) Write(b []byte) (int, error) {
 
 func (t *tail) last() string { return strings.TrimSpace(string(t.said)) }
 
-func retry(ctx context.Context, f func() error) (err error) {
+func (b *workbench) retry(ctx context.Context, f func() error) (err error) {
 	for i := range attempts {
 		if i > 0 {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-time.After(2 * time.Second):
+			case <-time.After(b.pause):
 			}
 		}
 		if err = f(); err == nil || ctx.Err() != nil {
@@ -111,7 +90,7 @@ func checkSum(file, want string) error {
 		return err
 	}
 	if got != want {
-		return fmt.Errorf("%s differs from what was expected: sha256 %s, want %s", filepath.Base(file), got, want)
+		return fmt.Errorf("%s %w: sha256 %s, want %s", filepath.Base(file), errOther, got, want)
 	}
 	return nil
 }

@@ -34,7 +34,12 @@ func Runtime() string {
 }
 
 // Library is the name of ONNX Runtime's library, in its folder.
-const Library = "libonnxruntime.so"
+func Library() string {
+	if runtime.GOOS == "darwin" {
+		return "libonnxruntime.dylib"
+	}
+	return "libonnxruntime.so"
+}
 
 // Tokenizers is the folder of libtokenizers.a, below the cache folder.
 func Tokenizers() string {

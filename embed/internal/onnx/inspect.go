@@ -1,8 +1,6 @@
 package onnx
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -90,119 +88,26 @@ func (s *scanner) message(at, end int64, k kind, depth int) error {
 		return fmt.Errorf("messages in messages, more than %d deep", maxDepth)
 	}
 	var key, value string // of an entry
-	for at < end {
-		tag, next, err := s.varint(at, end)
-		if err != nil {
-			return err
-		}
-		var size uint64
-		switch tag & 7 {
-		case 0:
-			_, at, err = s.varint(next, end)
-			if err != nil {
-				return err
-			}
-			continue
-		case 1:
-			at = next + 8
-			continue
-		case 5:
-			at = next + 4
-			continue
-		case 2:
-			size, next, err = s.varint(next, end)
-			if err != nil {
-				return err
-			}
-			if size > uint64(end-next) {
-				return errors.New("a field is longer than what it is in")
-			}
-		default:
-			return fmt.Errorf("a field of wire type %d", tag&7)
-		}
-		at = next + int64(size)
-		if k == entry {
-			text, err := s.text(next, at)
-			if err != nil {
-				return err
-			}
-			switch tag >> 3 {
-			case 1:
-				key = text
-			case 2:
-				value = text
-			}
-			continue
-		}
-		switch inner, ok := s.layout[k][tag>>3]; {
-		case !ok:
+	err := s.fields(at, end, func(f field) (err error) {
+		inner, known := s.layout[k][f.number]
+		switch {
+		case !f.bytes:
+		case k == entry && f.number == 1:
+			key, err = s.text(f.at, f.end)
+		case k == entry && f.number == 2:
+			value, err = s.text(f.at, f.end)
+		case !known:
 		case inner == operator:
-			text, err := s.text(next, at)
-			if err != nil {
-				return err
-			}
-			s.operators[text] = true
+			var name string
+			name, err = s.text(f.at, f.end)
+			s.operators[name] = true
 		default:
-			if err := s.message(next, at, inner, depth+1); err != nil {
-				return err
-			}
+			err = s.message(f.at, f.end, inner, depth+1)
 		}
-	}
-	if at != end {
-		return errors.New("a field is longer than what it is in")
-	}
-	if key == "location" {
+		return err
+	})
+	if err == nil && key == "location" {
 		s.external[value] = true
 	}
-	return nil
-}
-
-// window reads a file in small pieces, where it is asked to.
-type window struct {
-	file io.ReaderAt
-	base int64
-	buf  []byte
-}
-
-// bytes gives up to n bytes at a place; fewer only at the file's end.
-func (w *window) bytes(at int64, n int) ([]byte, error) {
-	if at < w.base || at+int64(n) > w.base+int64(len(w.buf)) {
-		if cap(w.buf) < n {
-			w.buf = make([]byte, max(n, 1<<12))
-		}
-		w.buf, w.base = w.buf[:cap(w.buf)], at
-		got, err := w.file.ReadAt(w.buf, at)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		w.buf = w.buf[:got]
-	}
-	b := w.buf[at-w.base:]
-	return b[:min(n, len(b))], nil
-}
-
-func (w *window) varint(at, end int64) (value uint64, next int64, err error) {
-	b, err := w.bytes(at, int(min(binary.MaxVarintLen64, end-at)))
-	if err != nil {
-		return 0, 0, err
-	}
-	value, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, 0, errors.New("a number is cut short")
-	}
-	return value, at + int64(n), nil
-}
-
-func (w *window) text(at, end int64) (string, error) {
-	if end-at > maxText {
-		return "", fmt.Errorf("a name of %d bytes", end-at)
-	}
-	b, err := w.bytes(at, int(end-at))
-	if err != nil {
-		return "", err
-	}
-	if len(b) < int(end-at) {
-		return "", io.ErrUnexpectedEOF
-	}
-	return string(b), nil
+	return err
 }

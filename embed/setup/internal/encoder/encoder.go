@@ -1,5 +1,6 @@
 // Package encoder writes the ONNX model of a BERT or MPNet encoder from its
-// published weights: config.json and model.safetensors of a model folder.
+// weights: config.json of a model folder, and model.safetensors in it or another
+// ONNX file.
 //
 // The model's inputs are input_ids, attention_mask and, for BERT,
 // token_type_ids, int64 of shape [batch, sequence]; its output is
@@ -52,8 +53,29 @@ func (c *config) check() error {
 	return nil
 }
 
-// Write writes the ONNX model of the folder's encoder to w.
+// Write writes the ONNX model of the folder's encoder to w, from its
+// config.json and model.safetensors.
 func Write(w io.Writer, folder string) error {
+	file, err := safetensors.Open(filepath.Join(folder, "model.safetensors"))
+	if err != nil {
+		return fmt.Errorf("encoder: %w", err)
+	}
+	defer file.Close()
+	return write(w, folder, published{file})
+}
+
+// Rewrite writes the same bytes as [Write], but takes the weights from model,
+// an ONNX file that PyTorch exported of the same BERT encoder.
+func Rewrite(w io.Writer, folder, model string) error {
+	file, err := openExported(model)
+	if err != nil {
+		return fmt.Errorf("encoder: %w", err)
+	}
+	defer file.Close()
+	return write(w, folder, file)
+}
+
+func write(w io.Writer, folder string, from source) error {
 	raw, err := os.ReadFile(filepath.Join(folder, "config.json"))
 	if err != nil {
 		return fmt.Errorf("encoder: %w", err)
@@ -65,12 +87,7 @@ func Write(w io.Writer, folder string) error {
 	if err := b.check(); err != nil {
 		return fmt.Errorf("encoder: config.json: %w", err)
 	}
-	tensors, err := safetensors.Open(filepath.Join(folder, "model.safetensors"))
-	if err != nil {
-		return fmt.Errorf("encoder: %w", err)
-	}
-	defer tensors.Close()
-	b.weights = weights{tensors, b.ModelType}
+	b.weights = weights{from, b.ModelType}
 	b.build()
 	if _, err := b.WriteTo(w); err != nil {
 		return fmt.Errorf("encoder: %w", err)

@@ -6,11 +6,15 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/millrace-go/millrace/embed/internal/onnx"
+	"github.com/millrace-go/millrace/embed/internal/safetensors"
 )
 
 const tinyBERT = `{"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 6,
@@ -87,6 +91,70 @@ func TestWriteGivesTheSameBytes(t *testing.T) {
 	}
 }
 
+// What PyTorch exports: matrices are nameless, transposed and in order of use.
+func TestRewriteGivesTheSameBytesAsWrite(t *testing.T) {
+	dir := writeFolder(t, tinyBERT, tinyWeights())
+	var want, got bytes.Buffer
+	if err := Write(&want, dir); err != nil {
+		t.Fatal(err)
+	}
+	file, err := safetensors.Open(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	export := func(shapes map[string][]int) string {
+		g := &onnx.Graph{}
+		add := func(as, name string, shape []int, turn bool) {
+			dims := []int64{int64(shape[0])}
+			if len(shape) == 2 {
+				dims = append(dims, int64(shape[1]))
+			}
+			data, _, err := published{file}.tensor(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if turn {
+				data = transpose(data, shape[0], shape[1])
+				slices.Reverse(dims)
+			}
+			g.Weight(as, onnx.Float32, dims, func() ([]byte, error) { return data, nil })
+		}
+		for i, of := range []string{"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "intermediate.dense", "output.dense"} {
+			name := "encoder.layer.0." + of + ".weight"
+			add(fmt.Sprintf("onnx::MatMul_%d", 885+3*i), name, shapes[name], true)
+			delete(shapes, name)
+		}
+		for name, shape := range shapes {
+			add(name, name, shape, false)
+		}
+		model := filepath.Join(t.TempDir(), "exported.onnx")
+		f, err := os.Create(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := g.WriteTo(f); err != nil {
+			t.Fatal(err)
+		}
+		return model
+	}
+	if err := Rewrite(&got, dir, export(tinyWeights())); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want.Bytes()) {
+		t.Error("the bytes differ")
+	}
+	less := tinyWeights()
+	delete(less, "encoder.layer.0.attention.self.key.bias")
+	if err := Rewrite(&got, dir, export(less)); err == nil || !strings.Contains(err.Error(), "has no tensor encoder.layer.0.attention.self.key.bias") {
+		t.Errorf("%v", err)
+	}
+	if err := Rewrite(&got, dir, filepath.Join(dir, "config.json")); err == nil || !strings.Contains(err.Error(), "is not a model") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWriteSaysWhatIsWrong(t *testing.T) {
 	for _, c := range []struct {
 		name, config, drop, want string
@@ -96,7 +164,7 @@ func TestWriteSaysWhatIsWrong(t *testing.T) {
 		{"relative positions", strings.Replace(tinyBERT, `{`, `{"position_embedding_type": "relative_key",`, 1), "", `position_embedding_type "relative_key"`},
 		{"heads", strings.Replace(tinyBERT, `"num_attention_heads": 2`, `"num_attention_heads": 3`, 1), "", "not a multiple"},
 		{"broken", "{", "", "config.json: unexpected end"},
-		{"missing", tinyBERT, "encoder.layer.0.attention.self.key.bias", "no tensor encoder.layer.0.attention.self.key.bias"},
+		{"missing", tinyBERT, "encoder.layer.0.attention.self.key.bias", "has no tensor encoder.layer.0.attention.self.key.bias"},
 		{"short", strings.Replace(tinyBERT, `"vocab_size": 5`, `"vocab_size": 6`, 1), "", "word_emb of shape [6 4] has 80 bytes, want 96"},
 	} {
 		shapes := tinyWeights()

@@ -7,26 +7,43 @@ import (
 	"github.com/millrace-go/millrace/embed/internal/safetensors"
 )
 
-// weights gives the tensors of a file in the layouts that ONNX wants. They stay
-// bytes: both formats are little-endian.
+// weights gives the tensors of a model in the layouts that ONNX wants. They
+// stay bytes: all the formats are little-endian.
 type weights struct {
-	file   *safetensors.File
+	source
 	prefix string // some files have the model's type before each name
+}
+
+// source is where weights come from. tensor gives a tensor's float32,
+// row-major; found is false where there is none of that name.
+type source interface {
+	tensor(name string) (data []byte, found bool, err error)
 }
 
 const width = 4 // bytes of a float32
 
-func (w weights) bytes(name string) ([]byte, error) {
-	t, ok := w.file.Tensor(name)
-	if !ok {
-		if t, ok = w.file.Tensor(w.prefix + "." + name); !ok {
-			return nil, fmt.Errorf("model.safetensors has no tensor %s", name)
-		}
+// published is model.safetensors as a source.
+type published struct{ *safetensors.File }
+
+func (p published) tensor(name string) (data []byte, found bool, err error) {
+	t, found := p.Tensor(name)
+	if !found {
+		return nil, false, nil
 	}
 	if t.DType != "F32" {
-		return nil, fmt.Errorf("tensor %s is %s, want F32", name, t.DType)
+		return nil, true, fmt.Errorf("tensor %s is %s, want F32", name, t.DType)
 	}
-	return w.file.Bytes(t)
+	data, err = p.Bytes(t)
+	return data, true, err
+}
+
+func (w weights) bytes(name string) ([]byte, error) {
+	for _, n := range []string{name, w.prefix + "." + name} {
+		if data, found, err := w.tensor(n); found || err != nil {
+			return data, err
+		}
+	}
+	return nil, fmt.Errorf("the model has no tensor %s", name)
 }
 
 // transposed gives a matrix of shape [rows, cols] as [cols, rows].
@@ -38,6 +55,11 @@ func (w weights) transposed(name string, rows, cols int) ([]byte, error) {
 	if len(in) != rows*cols*width {
 		return nil, fmt.Errorf("tensor %s has %d bytes, want %d x %d float32", name, len(in), rows, cols)
 	}
+	return transpose(in, rows, cols), nil
+}
+
+// transpose turns a matrix of shape [rows, cols] into [cols, rows].
+func transpose(in []byte, rows, cols int) []byte {
 	out := make([]byte, 0, len(in))
 	for c := range cols {
 		for r := range rows {
@@ -45,7 +67,7 @@ func (w weights) transposed(name string, rows, cols int) ([]byte, error) {
 			out = append(out, in[at:at+width]...)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // sideBySide transposes square matrices of n rows and puts them beside each

@@ -10,13 +10,23 @@ import (
 
 func writeZip(t *testing.T, members ...string) string {
 	t.Helper()
+	contents := map[string]string{}
+	for _, m := range members {
+		contents[m] = "content of " + m
+	}
+	return writeZipOf(t, contents)
+}
+
+// writeZipOf writes a zip of members with their contents.
+func writeZipOf(t *testing.T, contents map[string]string) string {
+	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "a.zip"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	z := zip.NewWriter(f)
-	for _, m := range members {
+	for m, content := range contents {
 		w, err := z.Create(m)
 		if err != nil {
 			t.Fatal(err)
@@ -24,7 +34,7 @@ func writeZip(t *testing.T, members ...string) string {
 		if strings.HasSuffix(m, "/") {
 			continue
 		}
-		if _, err := w.Write([]byte("content of " + m)); err != nil {
+		if _, err := w.Write([]byte(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -34,10 +44,10 @@ func writeZip(t *testing.T, members ...string) string {
 	return f.Name()
 }
 
-func TestUnzip(t *testing.T) {
+func TestUnpack(t *testing.T) {
 	out := t.TempDir()
 	file := writeZip(t, "m/", "m/a.json", "m/1_Pooling/config.json", "m/desktop.ini")
-	err := unzip(file, func(member string) string {
+	err := unpack(file, func(member string) string {
 		if strings.HasSuffix(member, ".ini") {
 			return ""
 		}
@@ -54,8 +64,8 @@ func TestUnzip(t *testing.T) {
 	}
 }
 
-func TestUnzipStaysInside(t *testing.T) {
-	err := unzip(writeZip(t, "../evil"), func(member string) string {
+func TestUnpackStaysInside(t *testing.T) {
+	err := unpack(writeZip(t, "../evil"), func(member string) string {
 		t.Errorf("asked where to write %q", member)
 		return ""
 	})
@@ -70,7 +80,7 @@ func TestCopyMember(t *testing.T) {
 	if err := copyMember(&got, file, "*/input/a.zip.*"); err != nil || got.String() != "content of x/input/a.zip.001" {
 		t.Errorf("%s, %v", &got, err)
 	}
-	if err := copyMember(&got, file, "*/nothing"); err == nil || !strings.Contains(err.Error(), "a.zip has no member */nothing") {
+	if err := copyMember(&got, file, "*/nothing"); err == nil || !strings.Contains(err.Error(), "a.zip: it has no member */nothing") {
 		t.Errorf("%v", err)
 	}
 }
