@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -11,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The clients' places in these tests are taken by scripts that know only the
@@ -161,31 +159,6 @@ func TestOtherContentEndsTheSearch(t *testing.T) {
 				t.Errorf("%v, said %s", err, said)
 			}
 		})
-	}
-}
-
-func TestInterruptedWhileFetching(t *testing.T) {
-	p := runtimePart(hello(t)[:1])
-	started := filepath.Join(t.TempDir(), "started")
-	t.Setenv("STARTED", started)
-	only(t, map[string]string{"pip": "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\n/bin/sleep 60 &\n: >\"$STARTED\"\nwait\n"})
-	in, _ := newInstaller(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() {
-		for ctx.Err() == nil {
-			if _, err := os.Stat(started); err == nil {
-				cancel()
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	// A sleep that lives on would hold the pipe, and make the wait for it end so.
-	if err := in.install(ctx, []part{p}); err == nil || errors.Is(err, exec.ErrWaitDelay) || ctx.Err() == nil {
-		t.Errorf("%v", err)
-	}
-	if _, err := os.Stat(filepath.Join(in.dir, p.folder)); !errors.Is(err, os.ErrNotExist) || leftovers(t, in) != nil {
-		t.Errorf("%v, left %v", err, leftovers(t, in))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,13 @@ func tinyWeights() map[string][]int {
 // writeFolder writes a model folder whose weights count up.
 func writeFolder(t *testing.T, config string, shapes map[string][]int) string {
 	t.Helper()
+	return writeFolderOf(t, config, shapes, nil)
+}
+
+// writeFolderOf writes a model folder with weights; those that are not given
+// count up, as bits.
+func writeFolderOf(t *testing.T, config string, shapes map[string][]int, numbers map[string][]float32) string {
+	t.Helper()
 	var data []byte
 	header := map[string]any{}
 	names := make([]string, 0, len(shapes))
@@ -57,8 +65,12 @@ func writeFolder(t *testing.T, config string, shapes map[string][]int) string {
 		for _, d := range shapes[name] {
 			n *= d
 		}
-		for range n {
-			data = binary.LittleEndian.AppendUint32(data, uint32(len(data)))
+		for i := range n {
+			bits := uint32(len(data))
+			if given := numbers[name]; given != nil {
+				bits = math.Float32bits(given[i])
+			}
+			data = binary.LittleEndian.AppendUint32(data, bits)
 		}
 		header[name] = map[string]any{"dtype": "F32", "shape": shapes[name], "data_offsets": []int{from, len(data)}}
 	}
