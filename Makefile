@@ -32,6 +32,10 @@ setup: ## install all that tests and examples need, once
 	@go run ./embed/setup >/dev/null
 	go run ./internal/emulator/setup
 
+.PHONY: model-768
+model-768: ## install all-mpnet-base-v2, a model of 768 numbers; fetches 404 MB
+	@go run ./embed/setup -model all-mpnet-base-v2 >/dev/null
+
 .PHONY: test
 test: setup ## every test of all modules, with -race, and the small chaos without; says what it skipped
 	@$(ENV)

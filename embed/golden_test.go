@@ -2,11 +2,9 @@ package embed
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"math"
 	"slices"
@@ -22,12 +20,6 @@ var goldenJSON []byte
 
 //go:embed testdata/golden.f32
 var goldenF32 []byte
-
-//go:embed testdata/parity.json
-var parityJSON []byte
-
-//go:embed testdata/parity.f32
-var parityF32 []byte
 
 type goldenText struct {
 	Text   string
@@ -119,63 +111,6 @@ func TestVectorsEqualPython(t *testing.T) {
 		}
 	}
 	t.Logf("%d vectors, largest difference of a number %.2g", len(got), worst)
-}
-
-// More than a thousand texts of all kinds, of which the files have a hash of
-// the ids and some of each vector's numbers.
-func TestParityWithPython(t *testing.T) {
-	const some = 16 // numbers of a vector; see golden.py for which
-	var all []goldenText
-	if err := json.Unmarshal(parityJSON, &all); err != nil {
-		t.Fatal(err)
-	}
-	numbers := make([]float32, len(all)*some)
-	if n, err := binary.Decode(parityF32, binary.LittleEndian, numbers); err != nil || n != len(parityF32) || len(all) < 1000 {
-		t.Fatalf("%d texts, %d of %d bytes of numbers, %v; run testdata/golden.py again", len(all), n, len(parityF32), err)
-	}
-	m := openMiniLM(t)
-	texts, kept := make([]string, len(all)), map[string]bool{}
-	for i, g := range all {
-		texts[i] = g.text()
-		ids, err := m.tokenizer.encode(texts[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		bytes, _ := binary.Append(nil, binary.LittleEndian, ids.ids)
-		if hash := sha256.Sum256(bytes); len(ids.ids) != g.Count || hex.EncodeToString(hash[:8]) != g.Hash {
-			t.Errorf("text %d, %q x %d: the %d ids %v are others than the %d of Python", i, g.name(), g.Repeat, len(ids.ids), ids.ids, g.Count)
-		}
-		kept[g.Hash] = true
-	}
-	if len(kept) < 1000 {
-		t.Errorf("only %d different lists of ids: the texts are too much alike", len(kept))
-	}
-	got, err := m.Embed(t.Context(), texts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	worst, truncated := 0.0, 0
-	for i, e := range got {
-		if e.Tokens != all[i].Count {
-			t.Errorf("text %d: %d tokens, want %d", i, e.Tokens, all[i].Count)
-		}
-		if e.Truncated {
-			truncated++
-		}
-		mine := make([]float32, some)
-		for k := range mine {
-			mine[k] = e.Vector.Values[(37*i+23*k)%len(e.Vector.Values)]
-		}
-		d := distance(mine, numbers[i*some:][:some])
-		worst = max(worst, d)
-		if d > 1e-5 {
-			t.Errorf("text %d, %q x %d: a number differs by %g", i, all[i].name(), all[i].Repeat, d)
-		}
-	}
-	t.Logf("%d texts, %d truncated, largest difference of a number %.2g", len(got), truncated, worst)
-	if truncated < 20 {
-		t.Errorf("only %d texts were too long", truncated)
-	}
 }
 
 // distance is the largest difference of two numbers at the same place.

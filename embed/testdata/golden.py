@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes golden.json and golden.f32, parity.json and parity.f32: what Hugging Face's
-tokenizers and ONNX Runtime in Python make of the texts below with all-MiniLM-L6-v2.
+tokenizers and ONNX Runtime in Python make of the texts below with all-MiniLM-L6-v2;
+and parity768.json and parity768.f32: the same of all-mpnet-base-v2.
 
     pip install onnxruntime==1.29.0 tokenizers==0.23.3 numpy==2.4.6
-    python3 golden.py MODEL_FOLDER        # as embed/setup installs it
+    python3 golden.py MINILM_FOLDER MPNET_FOLDER       # as embed/setup installs them
 
 golden.json: a list of {"text" or "base64", "repeat", "ids"}: the text is its piece
 repeated that often; base64 is for bytes that are not UTF-8, or where it is shorter. ids are the token ids, cut
@@ -14,6 +15,9 @@ parity.json: many more texts, made at random with a fixed seed, in the same form
 with "count", how many ids, and "hash", the first 16 digits of the SHA-256 of the ids as
 uint32 (little-endian), in the place of the ids. parity.f32: of each text's vector, 16
 numbers: those at (37 * text + 23 * i) % 384 for i from 0 to 15.
+
+parity768.json: "count" and "hash" for each text of parity.json, cut to 384 tokens.
+parity768.f32: of every fourth text's vector, 16 numbers in the same way, % 768.
 """
 import base64, hashlib, json, os, random, sys
 
@@ -123,23 +127,26 @@ def made(seed=20261125):
 for t, n in made(): add(t, n, vector=True)
 parity = entries
 
-folder = sys.argv[1]
-tok = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
-tok.no_padding()
-tok.enable_truncation(MAX_TOKENS)
-session = onnxruntime.InferenceSession(os.path.join(folder, "model.onnx"), providers=["CPUExecutionProvider"])
+def open_model(folder, max_tokens):
+    tok = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    tok.no_padding()
+    tok.enable_truncation(max_tokens)
+    return tok, onnxruntime.InferenceSession(os.path.join(folder, "model.onnx"), providers=["CPUExecutionProvider"])
 
-def run(entries):
-    """Gives each entry its ids, and returns the vectors of those that ask for one."""
-    vectors = []
-    for e in entries:
-        e["ids"] = tok.encode(e.pop("whole")).ids
-        if not e.get("vector"): continue
-        ids = np.array([e["ids"]], np.int64)
-        tokens = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0]
-        v = tokens.mean(axis=0, dtype=np.float64)
-        vectors.append(v / np.linalg.norm(v))
-    return np.array(vectors, "<f4")
+def vector(session, ids):
+    """The text's vector: the mean of its tokens', normalised."""
+    ids = np.array([ids], np.int64)
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    tokens = session.run(None, {i.name: inputs[i.name] for i in session.get_inputs()})[0][0]
+    v = tokens.mean(axis=0, dtype=np.float64)
+    return v / np.linalg.norm(v)
+
+def some(vectors, numbers, dim):
+    """Sixteen numbers of each vector, other ones for each text's number."""
+    return np.array([[v[(37 * n + 23 * i) % dim] for i in range(16)] for n, v in zip(numbers, vectors)], "<f4")
+
+def hashed(ids):
+    return {"count": len(ids), "hash": hashlib.sha256(np.array(ids, "<u4").tobytes()).hexdigest()[:16]}
 
 here = os.path.dirname(os.path.abspath(__file__))
 def write(name, entries, vectors):
@@ -148,13 +155,19 @@ def write(name, entries, vectors):
     vectors.tofile(os.path.join(here, name + ".f32"))
     print(name, len(entries), "texts,", len(vectors), "vectors")
 
-write("golden", golden, run(golden))
-vectors = run(parity)
+tok768, session768 = open_model(sys.argv[2], 384)
+ids768 = [tok768.encode(e["whole"]).ids for e in parity]
+vectors768 = [vector(session768, ids) for ids in ids768[::4]]
+write("parity768", [hashed(ids) for ids in ids768], some(vectors768, range(0, len(ids768), 4), 768))
+
+tok, session = open_model(sys.argv[1], MAX_TOKENS)
+for e in golden + parity: e["ids"] = tok.encode(e.pop("whole")).ids
+write("golden", golden, np.array([vector(session, e["ids"]) for e in golden if e.get("vector")], "<f4"))
+vectors = some([vector(session, e["ids"]) for e in parity], range(len(parity)), 384)
 for e in parity:
-    ids = np.array(e.pop("ids"), "<u4")
-    e["count"], e["hash"] = len(ids), hashlib.sha256(ids.tobytes()).hexdigest()[:16]
+    e.update(hashed(e.pop("ids")))
     del e["vector"]
     if "text" in e: # base64 is shorter for most scripts
         short = base64.b64encode(e["text"].encode()).decode()
         if len(short) < len(json.dumps(e["text"])): del e["text"]; e["base64"] = short
-write("parity", parity, np.array([[v[(37 * n + 23 * i) % 384] for i in range(16)] for n, v in enumerate(vectors)], "<f4"))
+write("parity", parity, vectors)
