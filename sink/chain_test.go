@@ -18,7 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/link"
+	"github.com/millrace-go/millrace/internal/witness"
 	"github.com/millrace-go/millrace/sink"
 	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
@@ -28,7 +29,7 @@ import (
 // chained is a stage of a chain, in a process of its own as far as the broker
 // can tell.
 type chained struct {
-	consumer, producer chaos.Link
+	consumer, producer link.Link
 	stop               context.CancelFunc
 	done               chan error
 	log                syncBuffer
@@ -123,7 +124,7 @@ func TestChain(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	feed := &chaos.Feed{Brokers: b.Addrs(), Topic: "in", Keys: 20}
+	feed := &witness.Feed{Brokers: b.Addrs(), Topic: "in", Keys: 20}
 	defer feed.Close()
 	send := func() {
 		if err := feed.Send(ctx, 300); err != nil {
@@ -180,7 +181,7 @@ func TestChain(t *testing.T) {
 		}
 	}
 	for _, level := range []string{"a", "b", "c"} {
-		v, _, err := chaos.Judge(ctx, feed, level)
+		v, _, err := witness.Judge(ctx, feed, level)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,10 +195,10 @@ func TestChain(t *testing.T) {
 }
 
 // awaitAll waits until a topic has got all records.
-func awaitAll(ctx context.Context, t *testing.T, feed *chaos.Feed, name string) {
+func awaitAll(ctx context.Context, t *testing.T, feed *witness.Feed, name string) {
 	t.Helper()
 	for {
-		v, _, err := chaos.Judge(ctx, feed, name)
+		v, _, err := witness.Judge(ctx, feed, name)
 		if err != nil {
 			t.Fatal(err)
 		}

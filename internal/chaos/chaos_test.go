@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/link"
 	"github.com/millrace-go/millrace/stage"
 )
 
@@ -105,10 +105,10 @@ func TestHungRequests(t *testing.T) {
 			}
 		}
 		hang := func(round int) (faults int) {
-			var losses []*chaos.Loss
+			var losses []*link.Loss
 			for i, key := range waves[round%len(waves)] {
 				// Each kind one way now, and the other way the next time.
-				fate := []chaos.Fate{chaos.RequestLost, chaos.ReplyLost}[(i+round/len(waves))%2]
+				fate := []link.Fate{link.RequestLost, link.ReplyLost}[(i+round/len(waves))%2]
 				losses = append(losses, r.members[i].link.Lose(int16(key), fate))
 			}
 			extra := r.start(3 + round) // for joins and syncs
@@ -139,9 +139,9 @@ func TestHungRequests(t *testing.T) {
 func TestEndTxnReplyIsLost(t *testing.T) {
 	r := newRig(t, stage.ExactlyOnce)
 	r.scenario("end of transaction without an answer", 10, 1000, func(round int) {
-		fate := chaos.ReplyCut
+		fate := link.ReplyCut
 		if round%5 == 4 {
-			fate = chaos.ReplyLost
+			fate = link.ReplyLost
 		}
 		m := r.anyone()
 		loss := m.link.Lose(int16(kmsg.EndTxn), fate)
@@ -326,7 +326,7 @@ func (r *rig) fault(f kfake.Fault) {
 }
 
 // happens waits until a request is lost.
-func (r *rig) happens(l *chaos.Loss) {
+func (r *rig) happens(l *link.Loss) {
 	r.t.Helper()
 	select {
 	case <-l.Happened():

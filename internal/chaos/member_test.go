@@ -16,7 +16,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/link"
 	"github.com/millrace-go/millrace/sink"
 	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
@@ -26,7 +26,7 @@ import (
 // member is a process of the group, as far as the brokers can tell.
 type member struct {
 	slot int
-	link *chaos.Link
+	link *link.Link
 	stop context.CancelFunc
 	told atomic.Bool               // to end
 	gone atomic.Pointer[time.Time] // since when nothing is heard of it
@@ -62,7 +62,7 @@ func (r *rig) start(slot int) *member {
 	r.started++
 	id := fmt.Sprintf("member-%d-slot-%d", r.started, slot)
 	m := &member{slot: slot, done: make(chan struct{})}
-	m.link = &chaos.Link{Sent: m.note}
+	m.link = &link.Link{Sent: m.note}
 	c := &kafka.Cluster{Brokers: r.broker.Addrs(), StartTimeout: 20 * time.Second, Config: func(c *sarama.Config) {
 		c.ClientID = id
 		c.Net.Proxy.Enable, c.Net.Proxy.Dialer = true, m.link

@@ -12,14 +12,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/millrace-go/millrace/internal/chaos"
 	"github.com/millrace-go/millrace/internal/kafkaserver"
+	"github.com/millrace-go/millrace/internal/witness"
 )
 
 // row is what became of one scenario.
 type row struct {
 	name    string
-	verdict chaos.Verdict
+	verdict witness.Verdict
 	faults  int
 	took    time.Duration
 	seed    uint64

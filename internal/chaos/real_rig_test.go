@@ -13,8 +13,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/millrace-go/millrace/internal/chaos"
 	"github.com/millrace-go/millrace/internal/kafkaserver"
+	"github.com/millrace-go/millrace/internal/witness"
 )
 
 // realRig is a real Kafka, a topic that is fed, and processes of a group that
@@ -26,7 +26,7 @@ type realRig struct {
 	client      *kgo.Client
 	exactlyOnce bool
 	in, out     string
-	feed        *chaos.Feed
+	feed        *witness.Feed
 	seed        uint64
 	rng         *rand.Rand
 	dir         string
@@ -53,7 +53,7 @@ func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, topic string, partit
 	}
 	r.rng = rand.New(rand.NewPCG(r.seed, 0))
 	t.Logf("seed %d", r.seed)
-	r.feed = &chaos.Feed{Brokers: cluster.Brokers(), Topic: r.in, Keys: 50}
+	r.feed = &witness.Feed{Brokers: cluster.Brokers(), Topic: r.in, Keys: 50}
 	t.Cleanup(r.feed.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -162,7 +162,7 @@ func (r *realRig) stable(workers ...*worker) {
 
 // run feeds records while disturb breaks something, each round anew; then it
 // waits until all records came out, or nothing more comes, and judges.
-func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig, round int)) (chaos.Verdict, time.Duration) {
+func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig, round int)) (witness.Verdict, time.Duration) {
 	r.t.Helper()
 	begun := time.Now()
 	for i := range group {
@@ -204,10 +204,10 @@ func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig,
 	return v, took
 }
 
-func (r *realRig) look(ctx context.Context) (chaos.Verdict, error) {
+func (r *realRig) look(ctx context.Context) (witness.Verdict, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	v, _, err := chaos.Judge(ctx, r.feed, r.out)
+	v, _, err := witness.Judge(ctx, r.feed, r.out)
 	return v, err
 }
 
@@ -233,7 +233,7 @@ func (r *realRig) settle(ctx context.Context) {
 
 // judge holds the verdict against what the delivery promises. most is how many
 // duplicates a fault may bring with at-least-once delivery.
-func (r *realRig) judge(v chaos.Verdict, faults, most int) {
+func (r *realRig) judge(v witness.Verdict, faults, most int) {
 	r.t.Helper()
 	if r.faults != faults {
 		r.t.Errorf("%d faults have happened, not %d", r.faults, faults)

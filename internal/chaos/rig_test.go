@@ -20,7 +20,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/witness"
 	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafkatest"
 )
@@ -40,7 +40,7 @@ type rig struct {
 	delivery stage.Delivery
 	commit   time.Duration // the members' CommitInterval
 	rng      *rand.Rand
-	feed     *chaos.Feed
+	feed     *witness.Feed
 	work     *work
 	failed   chan error // members that ended by themselves
 
@@ -72,7 +72,7 @@ func newRig(t *testing.T, delivery stage.Delivery) *rig {
 	r := &rig{
 		t: t, broker: b, admin: admin, delivery: delivery, commit: 50 * time.Millisecond,
 		rng:    rand.New(rand.NewPCG(seed(t), 0)),
-		feed:   &chaos.Feed{Brokers: b.Addrs(), Topic: "in", Keys: 50},
+		feed:   &witness.Feed{Brokers: b.Addrs(), Topic: "in", Keys: 50},
 		work:   &work{made: make(map[string]int)},
 		failed: make(chan error, 100),
 		all:    make(map[string]*member),
@@ -210,8 +210,8 @@ func (r *rig) strike(breaks func() (faults int)) {
 // duplicates that no transform has made: a produce failed, its record was
 // written all the same, and was written again. (A record whose transform ran
 // again as well hides that.)
-func (r *rig) look(ctx context.Context) (v chaos.Verdict, rewritten int, err error) {
-	v, times, err := chaos.Judge(ctx, r.feed, "out")
+func (r *rig) look(ctx context.Context) (v witness.Verdict, rewritten int, err error) {
+	v, times, err := witness.Judge(ctx, r.feed, "out")
 	return v, r.work.rewritten(times), err
 }
 
@@ -244,7 +244,7 @@ func (r *rig) settle(ctx context.Context) {
 }
 
 // judge holds the verdict against what the delivery promises.
-func (r *rig) judge(v chaos.Verdict) {
+func (r *rig) judge(v witness.Verdict) {
 	r.t.Helper()
 	if v.Lost != 0 || v.Reordered != 0 || v.Foreign != 0 {
 		r.t.Errorf("%d lost, %d reordered, %d foreign", v.Lost, v.Reordered, v.Foreign)

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/millrace-go/millrace/internal/chaos"
+	"github.com/millrace-go/millrace/internal/witness"
 	"github.com/millrace-go/millrace/stage"
 )
 
@@ -83,12 +83,12 @@ func copyOf(m *sarama.ConsumerMessage) *sarama.ProducerMessage {
 }
 
 // verdict waits until nothing more comes out.
-func (r *rig) verdict(name string) chaos.Verdict {
+func (r *rig) verdict(name string) witness.Verdict {
 	begun := time.Now()
-	var last chaos.Verdict
+	var last witness.Verdict
 	for same := 0; same < 15; {
 		time.Sleep(100 * time.Millisecond)
-		v, _, err := chaos.Judge(r.t.Context(), r.feed, "out")
+		v, _, err := witness.Judge(r.t.Context(), r.feed, "out")
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -1,5 +1,4 @@
-// Package chaos runs stages while things break, and judges what came out.
-package chaos
+package witness
 
 import (
 	"context"
@@ -9,8 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/millrace-go/millrace/internal/witness"
 )
 
 // Feed writes records to a topic for a stage to pass on: key k, value k:n with
@@ -72,7 +69,7 @@ func Judge(ctx context.Context, f *Feed, out ...string) (Verdict, map[string]int
 	seen := make(map[string]int)
 	latest := make(map[string]int)
 	for _, topic := range out {
-		recs, err := witness.Read(ctx, f.Brokers, topic)
+		recs, err := Read(ctx, f.Brokers, topic)
 		if err != nil {
 			return v, nil, err
 		}

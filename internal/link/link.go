@@ -1,4 +1,6 @@
-package chaos
+// Package link is a way to the brokers that can be cut and hung, and that loses
+// requests and answers: for tests.
+package link
 
 import (
 	"context"
@@ -25,7 +27,7 @@ type Link struct {
 	waiting map[int16]int // requests without an answer, by kind
 }
 
-var errCut = errors.New("chaos: the link is cut")
+var errCut = errors.New("link: the link is cut")
 
 // Dial opens a connection.
 func (l *Link) Dial(network, addr string) (net.Conn, error) {

@@ -1,4 +1,4 @@
-package chaos
+package link
 
 import (
 	"encoding/binary"
