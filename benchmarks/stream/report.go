@@ -101,7 +101,7 @@ func (r *report) text() string {
 case, written to another topic, and committed. The loop is written by hand with sarama (`+"`benchmarks/stream/loop.go`"+`): an
 asynchronous producer and offsets marked up to the oldest record that is not acknowledged; exactly once, a transactional
 producer a partition and transactions of %d records. Both have the same sarama configuration, with channels of 4,096.
-The stage has batches of 256, and its codec copies nothing. Rates are by the times at which the broker appended the
+The stage has one worker, batches of 256, and a codec that copies nothing. Rates are by the times at which the broker appended the
 results, from the first to the last; medians of %d rounds of loop, stage, stage, loop, each in a process of its own.
 A ratio is to the mean of the two loops around it; how far these are from each other is the A/A spread.
 Keys in order side by side (ByKey) is more than the loop does; ByPartition is the same.

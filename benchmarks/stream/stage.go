@@ -25,6 +25,7 @@ func (j *job) passThrough(c *kafka.Cluster) *stage.Stage[[]byte, []byte] {
 		Transform: stage.Map(func(_ context.Context, v []byte) ([]byte, error) { return work(v), nil }),
 		Sink:      sink.Kafka(c, stage.Topic[[]byte]{Name: j.Out, Codec: shared{}}),
 		Order:     j.Order,
+		Workers:   1, // there is next to nothing to do at once
 		BatchSize: 256,
 		Logger:    slog.Default(),
 	}
