@@ -100,7 +100,8 @@ func (r *report) text() string {
 	fmt.Fprintf(&b, `%d records of %d bytes and %d keys, in %d partitions of one broker on the same machine, are read, changed to upper
 case, written to another topic, and committed. The loop is written by hand with sarama (`+"`benchmarks/stream/loop.go`"+`): an
 asynchronous producer and offsets marked up to the oldest record that is not acknowledged; exactly once, a transactional
-producer a partition and transactions of %d records. Both have the same sarama configuration, with channels of 4,096.
+producer a partition and transactions of %d records; the stage has one producer, and by default transactions of at most
+4,096 records. Both have the same sarama configuration, with channels of 4,096.
 The stage has one worker, batches of 256, and a codec that copies nothing. Rates are by the times at which the broker appended the
 results, from the first to the last; medians of %d rounds of loop, stage, stage, loop, each in a process of its own.
 A ratio is to the mean of the two loops around it; how far these are from each other is the A/A spread.

@@ -38,6 +38,5 @@ func (j *job) stageAtLeastOnce(ctx context.Context, c *kafka.Cluster) error {
 func (j *job) stageExactlyOnce(ctx context.Context, c *kafka.Cluster) error {
 	s := j.passThrough(c)
 	s.Delivery, s.TransactionalID = stage.ExactlyOnce, j.Group
-	s.MaxInFlight = 2 * partitions * transactionRecords // half of it is a transaction
 	return stage.Run(ctx, s)
 }
