@@ -125,7 +125,10 @@ func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 		return nil
 	default:
 	}
-	t := &tenure{lane: l, strands: make(map[uint64]*strand), paused: make(map[*strand]struct{})}
+	t := &tenure{
+		lane: l, strands: make(map[uint64]*strand),
+		paused: make(map[*strand]struct{}), unwritten: make(map[*strand]struct{}),
+	}
 	e.tenures[l] = t
 	e.takeOver(t)
 	e.watch.Go(func() {
@@ -212,16 +215,12 @@ func (e *engine) free(s *strand) {
 	e.forget(s)
 }
 
-// pause runs f, which lets the strand go on, after d.
-func (e *engine) pause(s *strand, d time.Duration, f func()) {
-	if d <= 0 {
-		f()
-		return
-	}
+// pause ends a worker's hold on a strand after d.
+func (e *engine) pause(s *strand, d time.Duration) {
 	s.tenure.paused[s] = struct{}{}
 	e.after(d, func() {
 		delete(s.tenure.paused, s)
-		f()
+		e.free(s)
 	})
 }
 
@@ -254,10 +253,13 @@ func (e *engine) dropWaiting(t *tenure) {
 	}
 	for s := range t.paused {
 		e.dropAll(&s.waiting)
-		if e.err != nil && s.mode == writeAgain {
+	}
+	if e.err != nil {
+		for s := range t.unwritten {
 			e.dropAll(&s.writing)
 			s.mode = writeNever
 		}
+		clear(t.unwritten)
 	}
 	e.cut(t)
 	e.unpark()

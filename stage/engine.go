@@ -342,6 +342,10 @@ func (e *engine) grace(ctx context.Context) (context.Context, context.CancelFunc
 // after runs f under mu once d has passed, unless the stage has ended by then.
 // The caller holds mu.
 func (e *engine) after(d time.Duration, f func()) {
+	if d <= 0 {
+		f()
+		return
+	}
 	var timer *time.Timer
 	timer = time.AfterFunc(d, func() {
 		e.mu.Lock()

@@ -149,7 +149,7 @@ func (e *engine) lookAtLanes(seen map[*tenure]*sighting, now time.Time, first ti
 		}
 		waits := "a writer's answer"
 		switch {
-		case len(t.paused) > 0:
+		case len(t.paused)+len(t.unwritten) > 0:
 			waits = "another attempt, or a writer's answer"
 		case e.takeable > 0:
 			waits = "a free worker, or a writer's answer"

@@ -15,7 +15,8 @@ type tenure struct {
 	tracker   lane.Tracker
 	line      line                 // exactly once only
 	strands   map[uint64]*strand   // ByKey and ByPartition; the others live in their task
-	paused    map[*strand]struct{} // wait out a backoff
+	paused    map[*strand]struct{} // wait out the backoff of a transform
+	unwritten map[*strand]struct{} // wait for their outputs to be written again
 	inFlight  int
 	revoked   bool   // nothing new may be begun
 	lost      bool   // what comes of it no longer matters
@@ -47,7 +48,7 @@ type writeMode uint8
 const (
 	writeThrough writeMode = iota // as they come
 	writeFailed                   // a write failed: hold new ones, wait for what was sent
-	writeAgain                    // a worker is sending everything from the failed one on again
+	writeAgain                    // all from the failed one on waits to be sent again, or a worker sends it
 	writeNever                    // outputs were dropped: what is behind them must not be written in this tenure
 )
 

@@ -157,7 +157,7 @@ func (w *worker) settle(ctx context.Context) {
 		if h.pause <= 0 {
 			w.free(h.strand)
 		} else {
-			w.pause(h.strand, h.pause, func() { w.free(h.strand) })
+			w.pause(h.strand, h.pause)
 		}
 	}
 }

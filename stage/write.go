@@ -93,7 +93,8 @@ func (e *engine) rewriteLater(s *strand) {
 	if k := s.writing.first; pause > 0 {
 		e.warn("a result was not written and is tried again", k, "attempts", k.trial.writes, "pause", pause, "err", k.trial.writeErr)
 	}
-	e.pause(s, pause, func() {
+	s.tenure.unwritten[s] = struct{}{}
+	e.after(pause, func() {
 		e.again = append(e.again, s)
 		e.work.Signal()
 	})
@@ -108,6 +109,7 @@ func (e *engine) writeAgain(s *strand) {
 		e.mu.Unlock()
 		return
 	}
+	delete(s.tenure.unwritten, s)
 	if s.tenure.lost { // somebody else writes these by now
 		s.mode = writeFailed
 		e.progress(s)

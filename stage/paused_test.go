@@ -1,0 +1,93 @@
+package stage_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace-go/millrace/stage"
+)
+
+// A key may be held up twice: a later record of it waits out the backoff of
+// its transform while an earlier one's outputs are to be written again.
+
+// TestFailureWhileADeadLetterIsEncoded: what a worker has in hand, to write it
+// again, is not dropped from under it.
+func TestFailureWhileADeadLetterIsEncoded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			switch s {
+			case "a:2":
+				return "", stage.RetryAfter(errors.New("busy"), time.Hour)
+			case "b:poison":
+				time.Sleep(5 * time.Second)
+				return "", stage.Permanent(errors.New("bad record"))
+			}
+			return s, nil
+		}).withDeadLetters()
+		encode := r.stage.DeadLetters.Encode
+		var encoded atomic.Bool
+		r.stage.DeadLetters.Encode = func(d stage.DeadLetter, in *stage.Raw, emit func(int, stage.Raw)) error {
+			if d.Record.Offset == 2 {
+				return errors.New("no room for it")
+			}
+			time.Sleep(10 * time.Second)
+			encoded.Store(true)
+			return encode(d, in, emit)
+		}
+		r.sink.Latency = time.Second
+		r.sink.Refuse = func(stage.Record[string], int) error { return stage.Permanent(errors.New("too large")) }
+		r.push("a:1", "a:2", "b:poison")
+		start := time.Now()
+		err := stage.Run(t.Context(), &r.stage)
+		if bad, ok := errors.AsType[*stage.RecordError](err); !ok || bad.Offset != 2 || strings.Contains(err.Error(), "not finished") {
+			t.Errorf("error %v", err)
+		}
+		if d := time.Since(start); d != 11*time.Second || !encoded.Load() {
+			t.Errorf("stopped after %v, encoded: %v; want 11s, and the dead letter", d, encoded.Load())
+		}
+		if n, c := len(r.dead.Values()), r.src.Committed(0); n != 1 || c != 1 {
+			t.Errorf("%d dead letters, %d committed; want what had begun to be finished", n, c)
+		}
+	})
+}
+
+// TestFailureDropsARewriteWhoseKeyWasHeldUpTwice: the shorter of two pauses is
+// over.
+func TestFailureDropsARewriteWhoseKeyWasHeldUpTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			switch s {
+			case "a:2":
+				if calls.Add(1) == 1 {
+					return "", stage.RetryAfter(errors.New("busy"), time.Second)
+				}
+			case "b:poison":
+				time.Sleep(5 * time.Second)
+				return "", stage.Permanent(errors.New("bad record"))
+			}
+			return s, nil
+		})
+		r.stage.Retry = stage.Retry{Attempts: stage.Forever, Backoff: time.Millisecond, MaxBackoff: time.Hour, Jitter: stage.NoJitter}
+		f := refuse(&r.sink, nil)
+		r.sink.Refuse = func(rec stage.Record[string], _ int) error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.asked[rec.Value] = append(f.asked[rec.Value], time.Since(f.start))
+			return stage.RetryAfter(errAway, 20*time.Second)
+		}
+		r.push("a:1", "a:2", "b:poison")
+		err := stage.Run(t.Context(), &r.stage)
+		if bad, ok := errors.AsType[*stage.RecordError](err); !ok || bad.Offset != 2 || strings.Contains(err.Error(), "not finished") {
+			t.Errorf("error %v", err)
+		}
+		if d, at := time.Since(f.start), f.times("a:1"); d != 5*time.Second || len(at) != 1 || calls.Load() != 2 {
+			t.Errorf("stopped after %v, writes at %v, %d calls; want 5s, one write, and 2 calls", d, at, calls.Load())
+		}
+	})
+}
