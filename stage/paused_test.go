@@ -3,6 +3,7 @@ package stage_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -90,4 +91,50 @@ func TestFailureDropsARewriteWhoseKeyWasHeldUpTwice(t *testing.T) {
 			t.Errorf("stopped after %v, writes at %v, %d calls; want 5s, one write, and 2 calls", d, at, calls.Load())
 		}
 	})
+}
+
+// TestStopWhileABatchIsWritten: one record of the batch is to be tried again,
+// when the others are in their writer's hands. It has no key, so that nobody
+// else knows of it.
+func TestStopWhileABatchIsWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		calls int64
+	}{
+		"after a pause": {stage.RetryAfter(errors.New("busy"), time.Minute), 1},
+		"at once":       {errors.New("one of them is bad"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				r := newRig(nil)
+				r.stage.Transform = stage.TransformFunc[string, string](func(_ context.Context, in []string) ([]string, error) {
+					calls.Add(1)
+					errs := make([]error, len(in))
+					if i := slices.Index(in, "bad"); i >= 0 {
+						errs[i] = c.err
+					}
+					return in, &stage.BatchError{Errs: errs}
+				})
+				r.stage.Workers, r.stage.BatchSize = 1, 2
+				r.stage.DrainTimeout = time.Hour
+				r.stage.Retry = every(time.Nanosecond)
+				r.around(func(_ int64, write func()) { time.Sleep(10 * time.Second); write() })
+				r.push("good", "bad")
+				stop := r.start(t)
+				time.Sleep(5 * time.Second)
+				start := time.Now()
+				r.src.Revoke(0)
+				if d, n := time.Since(start), calls.Load(); d != 5*time.Second || n != c.calls {
+					t.Errorf("released after %v and %d calls; want 5s and %d", d, n, c.calls)
+				}
+				if n, m := len(r.sink.Values()), r.src.Mark(0); n != 1 || m.Offset != 1 {
+					t.Errorf("%d written, committed %+v; want one of each", n, m)
+				}
+				if err := stop(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
 }

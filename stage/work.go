@@ -154,10 +154,15 @@ func (w *worker) settle(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, h := range w.shares {
-		if h.pause <= 0 {
-			w.free(h.strand)
+		s := h.strand
+		if s.tenure.revoked && s.waiting.n > 0 { // nobody else knows of a strand in these hands
+			w.dropAll(&s.waiting)
+			w.cut(s.tenure)
+		}
+		if h.pause <= 0 || s.waiting.n == 0 {
+			w.free(s)
 		} else {
-			w.pause(h.strand, h.pause)
+			w.pause(s, h.pause)
 		}
 	}
 }
@@ -282,14 +287,7 @@ func (w *worker) keep(h *share) {
 			w.send = append(w.send, k)
 		}
 	}
-	if rest := h.tasks[h.n:]; t.revoked {
-		for _, k := range rest {
-			w.drop(k)
-		}
-		w.cut(t)
-	} else {
-		s.waiting.putBack(rest)
-	}
+	s.waiting.putBack(h.tasks[h.n:])
 	w.progress(s)
 }
 
