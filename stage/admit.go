@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/millrace-go/millrace/internal/lane"
@@ -76,7 +77,7 @@ func (e *engine) fits(t *tenure, r *Raw) bool {
 // park keeps records back while an old one of their lane holds up the
 // low-water mark. Other lanes go on.
 func (e *engine) park(t *tenure, recs []Raw) {
-	t.parked = recs
+	t.parked = slices.Clip(recs) // what comes behind them is the reader's
 	e.parked[t] = struct{}{}
 	t.resume.Pause()
 	if missed, ok := e.held.allow(time.Now()); ok {

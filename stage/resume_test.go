@@ -184,3 +184,58 @@ func TestDoneMapThatIsFullHoldsTheLaneOnly(t *testing.T) {
 		}
 	})
 }
+
+// TestParkedRecordsGoOnWhenAnotherLaneIsLost: they have waited for the memory
+// that its records took, and nothing else is in the stage to wake them.
+func TestParkedRecordsGoOnWhenAnotherLaneIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const stuck, large = 2_000, 1 << 20
+		var hung atomic.Int64
+		release := make(chan struct{})
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			switch {
+			case s == "hangs":
+				hung.Add(1)
+				time.Sleep(time.Hour) // beyond DrainTimeout
+			case s == "stuck":
+				<-release
+			}
+			return s, nil
+		})
+		r.stage.Workers, r.stage.MaxInFlight = stuck+8, 40_000
+		r.stage.MaxInFlightBytes, r.stage.DrainTimeout = 3*large/2, time.Minute
+		big := make([]byte, large)
+		push := func(partition int32, value string, size int) {
+			r.src.PushRecord(stage.Record[string]{Value: value, Raw: stage.Raw{Partition: partition, Value: big[:size]}})
+		}
+		for range stuck {
+			push(0, "stuck", 1)
+		}
+		for range 20_000 {
+			push(0, "free", 1)
+		}
+		for range 5_000 {
+			push(0, "free", large)
+		}
+		stop := r.start(t)
+		time.Sleep(time.Second)
+		if n := len(r.sink.Values()); n <= 20_000 || n >= 25_000 {
+			t.Fatalf("%d records written; want the partition to be held up at its large ones", n)
+		}
+		push(1, "hangs", large)
+		time.Sleep(time.Second)
+		close(release)
+		time.Sleep(time.Second)
+		if n := len(r.sink.Values()); n >= 25_000+stuck || hung.Load() != 1 {
+			t.Fatalf("%d records written; want the large ones to wait for room", n)
+		}
+		r.src.Revoke(1)
+		time.Sleep(2 * time.Hour)
+		if n, c := len(r.sink.Values()), r.src.Committed(0); n != 25_000+stuck || c != 25_000+stuck {
+			t.Errorf("%d records written, %d committed, want %d", n, c, 25_000+stuck)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -165,6 +165,7 @@ func (w *worker) settle(ctx context.Context) {
 			w.pause(s, h.pause)
 		}
 	}
+	w.unpark() // into the room of what was dropped
 }
 
 // judge decides, in the strand's order, what the outcomes mean. It stops at

@@ -68,6 +68,7 @@ func (e *engine) progress(s *strand) {
 		if e.err != nil || s.tenure.lost {
 			e.dropAll(&s.writing)
 			s.mode = writeNever
+			e.unpark()
 		} else {
 			e.rewriteLater(s)
 		}
