@@ -27,6 +27,7 @@ type producer struct {
 	heard  sync.WaitGroup
 	order  sync.Mutex        // keeps the records of one Write together
 	chosen map[string]answer // topics that records chose; under order
+	closed bool              // async takes nothing more; under order
 
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
@@ -47,6 +48,8 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	p := &producer{sizes: sizes, topics: env.Topics, log: env.Logger}
 	own := *cfg
 	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
+	txn := &own.Producer.Transaction.Retry
+	txn.BackoffFunc = p.backoff(txn.Backoff, txn.BackoffFunc)
 	own.Metadata.Retry.BackoffFunc = p.backoff(own.Metadata.Retry.Backoff, own.Metadata.Retry.BackoffFunc)
 	async, err := p.connect(ctx, brokers, &own)
 	if err != nil {
@@ -121,9 +124,16 @@ func (p *producer) backoff(d time.Duration, set func(retries, most int) time.Dur
 	}
 }
 
+// Write blocks while sarama has all it can keep, until end.
 func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	p.order.Lock()
 	defer p.order.Unlock()
+	if p.closed { // by a stage that waited in vain for who calls
+		for i := range recs {
+			done(i, fmt.Errorf("%w: sink: the producer is closed", stage.ErrUnavailable))
+		}
+		return
+	}
 	parcels := make([]parcel, len(recs))
 	var limit int
 	var unknown bool
@@ -192,6 +202,9 @@ func (p *producer) end() {
 // finish waits for what is under way, and frees what the producer holds.
 func (p *producer) finish() {
 	p.unwatch()
+	p.order.Lock() // a Write that has begun comes before: it would be in a channel that is closed
+	p.closed = true
+	p.order.Unlock()
 	p.async.AsyncClose()
 	p.heard.Wait()
 	p.watched.Wait()

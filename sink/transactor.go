@@ -29,6 +29,7 @@ type transactor struct {
 	log     *slog.Logger
 
 	producer *producer // nil: to be made
+	unhook   func() bool
 	closing  sync.WaitGroup
 	refused  *atomic.Pointer[error] // a write of the open transaction that was fenced
 	fenced   []time.Time
@@ -60,6 +61,7 @@ func (t *transactor) Begin(ctx context.Context) error {
 		t.discard()
 		return t.judge("begin", err)
 	}
+	t.unhook = context.AfterFunc(ctx, t.producer.end) // a Write that blocks takes no context
 	return nil
 }
 
@@ -75,6 +77,7 @@ func (t *transactor) Write(recs []stage.Raw, done func(i int, err error)) {
 
 // Commit commits what was written, and the marks.
 func (t *transactor) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
+	t.unhook()
 	group, want, err := t.addOffsets(marks)
 	if err != nil {
 		t.discard()
@@ -102,6 +105,7 @@ func (t *transactor) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark
 // nobody waits for it; the next producer's start undoes it. Its error is that
 // there must be no next one.
 func (t *transactor) Abort(context.Context) error {
+	t.unhook()
 	t.discard()
 	if refused := t.refused.Load(); refused != nil {
 		if err := t.judge("write", *refused); stage.IsPermanent(err) {

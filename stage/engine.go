@@ -274,7 +274,8 @@ func (e *engine) drain(stop context.Context) (left int) {
 }
 
 // waitForWorkers waits for the workers, but not for ever: a transform that
-// ignores the end of its context must not keep the process from stopping.
+// ignores the end of its context, or a write to a broker that is away, must not
+// keep the process from stopping.
 func (e *engine) waitForWorkers(workers *sync.WaitGroup, late bool) {
 	if !late {
 		workers.Wait()
@@ -290,7 +291,7 @@ func (e *engine) waitForWorkers(workers *sync.WaitGroup, late bool) {
 	select {
 	case <-gone:
 	case <-grace.C:
-		e.log.Warn("a transform does not return although its context has ended; its goroutine is left behind")
+		e.log.Warn("a transform, or a write, does not return although its context has ended; its goroutine is left behind")
 	}
 }
 

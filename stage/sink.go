@@ -61,6 +61,8 @@ type Writer interface {
 // error marked by [Permanent] stops the stage.
 type TxnWriter interface {
 	Writer
+	// Begin begins a transaction. When its context ends, a Write that blocks
+	// returns.
 	Begin(context.Context) error
 	// Commit ends the transaction. When it returns nil the transaction has
 	// taken effect, when it returns an error it never will, unless that is
