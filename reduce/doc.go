@@ -9,7 +9,7 @@
 //		err := fitter.Add(batch...)
 //		...
 //	}
-//	pca, err := fitter.Fit(150)
+//	pca, err := fitter.Fit(150) // or fitter.FitVariance(0.9)
 //
 // A *PCA is a stage.Transform of vector.Vector: chain it after a model by
 // stage.Then. What it gives is of a space of its own, which its input's space

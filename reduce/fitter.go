@@ -6,10 +6,12 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
 
+	"github.com/millrace-go/millrace/internal/eigen"
+	"github.com/millrace-go/millrace/internal/simd"
 	"github.com/millrace-go/millrace/similarity/vector"
 )
 
@@ -18,6 +20,9 @@ import (
 //
 // The zero PCAFitter is ready; the first vector fixes space and dimension. It
 // is for one goroutine; several, a shard of the vectors each, can be merged.
+//
+// Sums are in one order: the same vectors in the same order give the same PCA,
+// on any number of cores and with any kernel.
 type PCAFitter struct {
 	space string
 	dim   int
@@ -27,18 +32,31 @@ type PCAFitter struct {
 	// 0 of values far from 0 would lose the variance to rounding.
 	shift    []float64
 	sums     []float64 // dim: sum of x - shift
-	products []float64 // dim x dim, upper half: sum of (x-shift)(x-shift)'
+	products []float64 // stride x stride, its upper tiles: sum of (x-shift)(x-shift)'
 
-	block   []float64 // dim x blockRows, a column of the vectors in a row
-	pending int       // vectors in the block
+	block   []float32 // blockRows x dim, the vectors that are not yet in the sums
+	pending int       // how many they are
+	panels  []float64 // the block as the kernel wants it: Tile columns of all vectors after the other
 }
 
-// blockRows is how many vectors are multiplied at once: long enough rows for
-// the dot product's speed, and two of them stay in the nearest cache.
-const blockRows = 256
+// blockRows is how many vectors are multiplied at once. The panels of 768
+// values stay in the second cache.
+const blockRows = 128
 
 // maxDim keeps a mistaken dimension from asking for a matrix of gigabytes.
 const maxDim = 1 << 14
+
+// stride is the dimension in whole tiles.
+func (f *PCAFitter) stride() int { return (f.dim + simd.Tile - 1) / simd.Tile * simd.Tile }
+
+// start sets space and dimension.
+func (f *PCAFitter) start(space string, dim int) {
+	f.space, f.dim = space, dim
+	f.sums = make([]float64, dim)
+	f.products = make([]float64, f.stride()*f.stride())
+	f.block = make([]float32, blockRows*dim)
+	f.panels = make([]float64, blockRows*f.stride())
+}
 
 // Add learns from vectors, or from none of them if one is bad: not finite, or
 // of another space or dimension than those before.
@@ -59,15 +77,10 @@ func (f *PCAFitter) Add(vs ...vector.Vector) error {
 		return fmt.Errorf("reduce: vectors of %d values: a PCA is fitted to at most %d", dim, maxDim)
 	}
 	if f.dim == 0 {
-		f.space, f.dim = space, dim
-		f.sums = make([]float64, dim)
-		f.products = make([]float64, dim*dim)
-		f.block = make([]float64, dim*blockRows)
+		f.start(space, dim)
 	}
 	for _, v := range vs {
-		for i, x := range v.Values {
-			f.block[i*blockRows+f.pending] = float64(x)
-		}
+		copy(f.block[f.pending*dim:], v.Values)
 		f.count++
 		if f.pending++; f.pending == blockRows {
 			f.flush()
@@ -84,34 +97,52 @@ func (f *PCAFitter) flush() {
 	if f.pending == 0 {
 		return
 	}
-	column := func(i int) []float64 { return f.block[i*blockRows : i*blockRows+f.pending] }
 	if f.shift == nil {
 		f.shift = make([]float64, f.dim)
-		for i := range f.dim {
-			f.shift[i] = floats.Sum(column(i)) / float64(f.pending)
+		for i, x := range f.block[:f.pending*f.dim] {
+			f.shift[i%f.dim] += float64(x)
 		}
+		floats.Scale(1/float64(f.pending), f.shift)
 	}
-	for i := range f.dim {
-		c := column(i)
-		floats.AddConst(-f.shift[i], c)
-		f.sums[i] += floats.Sum(c)
+	// Every value is summed by one goroutine: nothing depends on how many there are.
+	panels, stride, kernel := f.stride()/simd.Tile, f.stride(), simd.Best()
+	size := f.pending * simd.Tile
+	panel := func(p int) []float64 { return f.panels[p*size : (p+1)*size] }
+	each(panels, func(p int) { f.fill(panel(p), p*simd.Tile) })
+	each(panels, func(p int) {
+		for q := p; q < panels; q++ {
+			kernel.Outer(f.products[(p*stride+q)*simd.Tile:], stride, panel(p), panel(q))
+		}
+	})
+	f.pending = 0
+}
+
+// fill makes the panel of the columns from first on, and their sums.
+func (f *PCAFitter) fill(panel []float64, first int) {
+	width := min(simd.Tile, f.dim-first)
+	shift, sums := f.shift[first:first+width], f.sums[first:first+width]
+	for r := range f.pending {
+		to := panel[r*simd.Tile : (r+1)*simd.Tile]
+		for i, x := range f.block[r*f.dim+first : r*f.dim+first+width] {
+			to[i] = float64(x) - shift[i]
+			sums[i] += to[i]
+		}
+		clear(to[width:])
 	}
-	// Every element is summed by one goroutine in one order: the result does
-	// not depend on how many there are.
-	workers := min(runtime.GOMAXPROCS(0), f.dim)
+}
+
+// each calls f for 0 to n-1, several at once.
+func each(n int, f func(i int)) {
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for w := range workers {
+	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
-			for i := w; i < f.dim; i += workers {
-				ci, row := column(i), f.products[i*f.dim:(i+1)*f.dim]
-				for j := i; j < f.dim; j++ {
-					row[j] += floats.Dot(ci, column(j))
-				}
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
 			}
 		})
 	}
 	wg.Wait()
-	f.pending = 0
 }
 
 // Merge adds what other has learnt, as if f had been given its vectors too;
@@ -131,11 +162,8 @@ func (f *PCAFitter) Merge(other *PCAFitter) error {
 	}
 	other.flush()
 	if f.count == 0 {
-		f.space, f.dim = other.space, other.dim
+		f.start(other.space, other.dim)
 		f.shift = append([]float64(nil), other.shift...)
-		f.sums = make([]float64, f.dim)
-		f.products = make([]float64, f.dim*f.dim)
-		f.block = make([]float64, f.dim*blockRows)
 	}
 	f.flush()
 	// With e = other's shift - f's, x - shift = (x - other.shift) + e, so the
@@ -145,7 +173,7 @@ func (f *PCAFitter) Merge(other *PCAFitter) error {
 	floats.SubTo(e, other.shift, f.shift)
 	for i := range f.dim {
 		for j := i; j < f.dim; j++ {
-			at := i*f.dim + j
+			at := i*f.stride() + j
 			f.products[at] += other.products[at] + other.sums[i]*e[j] + e[i]*other.sums[j] + n*e[i]*e[j]
 		}
 	}
@@ -157,61 +185,87 @@ func (f *PCAFitter) Merge(other *PCAFitter) error {
 }
 
 // Fit makes the PCA of what was added so far, with the given number of
-// components. It needs at least two vectors, and components no more than the
-// vectors or their values. For several sizes, fit the largest and
-// [PCA.Truncate] it: the work is in the eigenvectors. More vectors may be
-// added after.
+// components. It needs at least two vectors that are not equal, and components
+// no more than the vectors or their values. For several sizes, fit the largest
+// and [PCA.Truncate] it. More vectors may be added after.
 //
 // Signs are as in scikit-learn since 1.5: in each component, the entry of
 // largest absolute value is positive, so that two fits of the same vectors agree.
 func (f *PCAFitter) Fit(components int) (*PCA, error) {
-	switch {
-	case components < 1:
+	if components < 1 {
 		return nil, fmt.Errorf("reduce: %d components: ask for at least 1", components)
-	case f.count < 2:
-		return nil, fmt.Errorf("reduce: a PCA needs at least 2 vectors, got %d", f.count)
-	case components > f.dim:
+	}
+	p, e, err := f.prepare()
+	if err != nil {
+		return nil, err
+	}
+	if components > f.dim {
 		return nil, fmt.Errorf("reduce: %d components of vectors of %d values: there are no more than %d", components, f.dim, f.dim)
-	case components > f.count:
+	}
+	if components > f.count {
 		return nil, fmt.Errorf("reduce: %d components from %d vectors: too few vectors", components, f.count)
 	}
+	return p, p.take(e, components)
+}
+
+// FitVariance is [PCAFitter.Fit] with as few components as together keep more
+// than a fraction of the variance, as scikit-learn's n_components below 1:
+// above 0, below 1.
+func (f *PCAFitter) FitVariance(fraction float64) (*PCA, error) {
+	if !(fraction > 0 && fraction < 1) {
+		return nil, fmt.Errorf("reduce: a fraction of %v of the variance: ask for one above 0 and below 1", fraction)
+	}
+	p, e, err := f.prepare()
+	if err != nil {
+		return nil, err
+	}
+	components, kept := 0, 0.0
+	for most := min(f.dim, f.count); components < most && kept/p.total <= fraction; components++ {
+		kept += max(e.Value(components), 0)
+	}
+	return p, p.take(e, components)
+}
+
+// prepare gives a PCA without its components, and the covariance's eigenvalues.
+func (f *PCAFitter) prepare() (*PCA, *eigen.Symmetric, error) {
+	if f.count < 2 {
+		return nil, nil, fmt.Errorf("reduce: a PCA needs at least 2 vectors, got %d", f.count)
+	}
 	f.flush()
-
 	n := float64(f.count)
-	mean := make([]float64, f.dim)
-	covariance := mat.NewSymDense(f.dim, nil)
+	p := &PCA{inputSpace: f.space, dim: f.dim, count: f.count, mean: make([]float64, f.dim)}
+	covariance := make([]float64, f.dim*f.dim)
 	for i := range f.dim {
-		mean[i] = f.shift[i] + f.sums[i]/n
+		p.mean[i] = f.shift[i] + f.sums[i]/n
 		for j := i; j < f.dim; j++ {
-			covariance.SetSym(i, j, (f.products[i*f.dim+j]-f.sums[i]*f.sums[j]/n)/(n-1))
+			c := (f.products[i*f.stride()+j] - f.sums[i]*f.sums[j]/n) / (n - 1)
+			covariance[i*f.dim+j], covariance[j*f.dim+i] = c, c
 		}
+		p.total += covariance[i*f.dim+i]
 	}
-	var eigen mat.EigenSym
-	if !eigen.Factorize(covariance, true) {
-		return nil, errors.New("reduce: the covariance's eigenvectors were not found")
+	// Of equal vectors only the rounding of their mean is left.
+	if rounding := blockRows * 0x1p-52 * floats.Norm(p.mean, 2); p.total <= rounding*rounding {
+		return nil, nil, fmt.Errorf("reduce: all %d vectors are equal: there is no variance to keep", f.count)
 	}
-	values := eigen.Values(nil) // ascending
-	var vectors mat.Dense
-	eigen.VectorsTo(&vectors)
+	e, err := eigen.Factorize(covariance, f.dim, simd.Best())
+	if err != nil {
+		return nil, nil, fmt.Errorf("reduce: the principal components: %w", err)
+	}
+	return p, e, nil
+}
 
-	p := &PCA{
-		inputSpace: f.space,
-		dim:        f.dim,
-		count:      f.count,
-		mean:       mean,
-		variance:   make([]float64, components),
-		rows:       make([]float64, components*f.dim),
-		total:      mat.Trace(covariance),
+// take gives p its components.
+func (p *PCA) take(e *eigen.Symmetric, components int) (err error) {
+	if p.rows, err = e.Vectors(components); err != nil {
+		return fmt.Errorf("reduce: the principal components: %w", err)
 	}
+	p.variance = make([]float64, components)
 	for k := range components {
-		column := f.dim - 1 - k
-		p.variance[k] = max(values[column], 0) // rounding makes the last ones negative
-		row := p.rows[k*f.dim : (k+1)*f.dim]
-		mat.Col(row, column, &vectors)
-		turn(row)
+		p.variance[k] = max(e.Value(k), 0) // rounding makes the last ones negative
+		turn(p.component(k))
 	}
-	p.space = p.deriveSpace()
-	return p, nil
+	p.finish()
+	return nil
 }
 
 // turn gives a component its sign.

@@ -295,10 +295,186 @@ func TestFitterErrors(t *testing.T) {
 }
 
 func TestEqualVectorsHaveNoVariance(t *testing.T) {
-	vs := slices.Repeat([]vector.Vector{{Space: space, Values: []float32{1, 2, 3}}}, 10)
-	p := fit(t, vs, 2)
-	near(t, "variance", p.ExplainedVariance(), []float64{0, 0}, 1e-12)
-	near(t, "ratio", p.ExplainedVarianceRatio(), []float64{0, 0}, 0)
+	for _, values := range [][]float32{{1, 2, 3}, {0, 0}, {0.1, 1e20, -1e-20}} {
+		var f reduce.PCAFitter
+		if err := f.Add(slices.Repeat([]vector.Vector{{Space: space, Values: values}}, 1000)...); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Fit(1); err == nil || !strings.Contains(err.Error(), "all 1000 vectors are equal") {
+			t.Errorf("%v: error %v", values, err)
+		}
+		if _, err := f.FitVariance(0.5); err == nil || !strings.Contains(err.Error(), "equal") {
+			t.Errorf("%v: error %v", values, err)
+		}
+	}
+}
+
+// A variance is not taken for rounding if one vector differs in its last bit.
+func TestLastBitIsVariance(t *testing.T) {
+	vs := slices.Repeat([]vector.Vector{{Space: space, Values: []float32{1, 2, 3}}}, 1000)
+	vs[700] = vector.Vector{Space: space, Values: []float32{math.Nextafter32(1, 2), 2, 3}}
+	if c := fit(t, vs, 1).Component(0); c[0] < 0.999 {
+		t.Errorf("component %v", c)
+	}
+}
+
+func TestFitVariance(t *testing.T) {
+	vs := random(20, 500, 12, 3)
+	ratio := fit(t, vs, 12).ExplainedVarianceRatio()
+	var f reduce.PCAFitter
+	if err := f.Add(vs...); err != nil {
+		t.Fatal(err)
+	}
+	for _, fraction := range []float64{1e-9, 0.3, 0.5, 0.9, 0.99, 0.999999} {
+		p, err := f.FitVariance(fraction)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := p.Components()
+		kept := func(n int) (sum float64) {
+			for _, r := range ratio[:n] {
+				sum += r
+			}
+			return sum
+		}
+		if kept(n) <= fraction && n < 12 || kept(n-1) > fraction {
+			t.Errorf("%v of the variance: %d components keep %v, one less %v", fraction, n, kept(n), kept(n-1))
+		}
+		if p.Space() != fit(t, vs, n).Space() {
+			t.Errorf("%v of the variance: not the PCA of %d components", fraction, n)
+		}
+	}
+	for _, fraction := range []float64{0, 1, -0.5, 150, math.NaN()} {
+		if _, err := f.FitVariance(fraction); err == nil || !strings.Contains(err.Error(), "above 0 and below 1") {
+			t.Errorf("%v of the variance: error %v", fraction, err)
+		}
+	}
+	if _, err := new(reduce.PCAFitter).FitVariance(0.5); err == nil {
+		t.Error("fitted to nothing")
+	}
+}
+
+func TestTransformInto(t *testing.T) {
+	vs := random(21, 400, 300, 1)
+	p := fit(t, vs, 280) // more than are summed at a time
+	want := transform(t, p, vs[:1])[0]
+	dst := make([]float32, 280)
+	allocated := testing.AllocsPerRun(20, func() {
+		if err := p.TransformInto(dst, vs[0]); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocated != 0 || !slices.Equal(dst, want.Values) {
+		t.Errorf("%v allocations, %v, want %v", allocated, dst[:3], want.Values[:3])
+	}
+	for k := range want.Values {
+		exact := 0.0
+		for j, c := range p.Component(k) {
+			exact += c * (float64(vs[0].Values[j]) - p.Mean()[j])
+		}
+		near(t, "component", []float64{float64(dst[k])}, []float64{exact}, 1e-6)
+	}
+	if err := p.TransformInto(dst[:3], vs[0]); err == nil || !strings.Contains(err.Error(), "3 values for 280") {
+		t.Errorf("too short: %v", err)
+	}
+	if err := p.TransformInto(dst, vector.Vector{Space: "other", Values: vs[0].Values}); err == nil || !strings.Contains(err.Error(), `"other"`) {
+		t.Errorf("another space: %v", err)
+	}
+}
+
+func TestInverseAndReconstructionError(t *testing.T) {
+	vs := random(22, 300, 16, 4)
+	full := fit(t, vs, 16)
+	variance := full.ExplainedVariance()
+	for _, size := range []int{1, 7, 16} {
+		p, err := full.Truncate(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0.0 // what is lost is the variance of the other components
+		for _, v := range variance[size:] {
+			want += v * float64(len(vs)-1) / float64(len(vs))
+		}
+		got, err := p.ReconstructionError(vs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "reconstruction error", []float64{got}, []float64{want}, 1e-9)
+
+		byHand := 0.0
+		for i, v := range transform(t, p, vs) {
+			back, err := p.Inverse(v)
+			if err != nil || back.Space != space {
+				t.Fatal(back.Space, err)
+			}
+			d, err := similarity.Euclidean.Distance(back.Values, vs[i].Values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			byHand += d * d / float64(len(vs))
+		}
+		near(t, "distance to the inverse", []float64{byHand}, []float64{want}, 1e-5)
+	}
+	for _, bad := range []vector.Vector{vs[0], {Space: full.Space(), Values: []float32{1}}, {Space: full.Space(), Values: slices.Repeat([]float32{3e38}, 16)}} {
+		if _, err := full.Inverse(bad); err == nil {
+			t.Errorf("the inverse of %v", bad)
+		}
+	}
+	if _, err := full.ReconstructionError(); err == nil {
+		t.Error("the error of no vectors")
+	}
+	if _, err := full.ReconstructionError(vs[0], vector.Vector{Space: "other", Values: vs[0].Values}); err == nil || !strings.Contains(err.Error(), "vector 1") {
+		t.Errorf("another space: %v", err)
+	}
+}
+
+func TestWhiten(t *testing.T) {
+	vs := random(23, 500, 10, 2)
+	p := fit(t, vs, 4)
+	w, err := p.Whiten()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Whitened() || !w.Whitened() || w.Space() == p.Space() || !strings.Contains(w.Space(), "whitened") {
+		t.Errorf("%v %s, %v %s", p.Whitened(), p.Space(), w.Whitened(), w.Space())
+	}
+	plain, white := transform(t, p, vs), transform(t, w, vs)
+	var again reduce.PCAFitter // each component of the whitened has variance 1
+	if err := again.Add(white...); err != nil {
+		t.Fatal(err)
+	}
+	q, err := again.Fit(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near(t, "variance", q.ExplainedVariance(), []float64{1, 1, 1, 1}, 1e-5)
+	for i := range vs {
+		a, err := p.Inverse(plain[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := w.Inverse(white[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, _ := similarity.Euclidean.Distance(a.Values, b.Values); d > 1e-4 {
+			t.Fatalf("the inverses of vector %d are %v apart", i, d)
+		}
+	}
+	var b bytes.Buffer
+	if err := w.Save(&b); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := reduce.Load(&b); err != nil || !l.Whitened() || l.Space() != w.Space() {
+		t.Errorf("loaded: %v", err)
+	}
+	flat := slices.Clone(vs)
+	for i := range flat {
+		flat[i] = vector.Vector{Space: space, Values: []float32{vs[i].Values[0], 1, 2}}
+	}
+	if _, err := fit(t, flat, 2).Whiten(); err == nil || !strings.Contains(err.Error(), "truncate the PCA to 1") {
+		t.Errorf("whitened a component without variance: %v", err)
+	}
 }
 
 func TestSaveAndLoad(t *testing.T) {

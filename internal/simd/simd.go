@@ -1,5 +1,5 @@
-// Package simd computes dot products with the instructions of the processor it
-// runs on, and says how wrong they may be.
+// Package simd computes sums of products with the instructions of the processor it
+// runs on, and says how wrong those in float32 may be.
 package simd
 
 import "math"

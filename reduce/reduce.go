@@ -1,0 +1,34 @@
+package reduce
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace-go/millrace/similarity/vector"
+	"github.com/millrace-go/millrace/stage"
+)
+
+// eachAlone makes a vector of each, as a stage.Transform must: one that cannot
+// be made fails alone, and would fail again.
+func eachAlone(ctx context.Context, in []vector.Vector, one func(vector.Vector) (vector.Vector, error)) ([]vector.Vector, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("reduce: %w", err)
+	}
+	out := make([]vector.Vector, len(in))
+	var failed *stage.BatchError
+	for i, v := range in {
+		made, err := one(v)
+		if err != nil {
+			if failed == nil {
+				failed = &stage.BatchError{Errs: make([]error, len(in))}
+			}
+			failed.Errs[i] = stage.Permanent(fmt.Errorf("reduce: vector %d: %w", i, err))
+			continue
+		}
+		out[i] = made
+	}
+	if failed != nil {
+		return out, failed
+	}
+	return out, nil
+}
