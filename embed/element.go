@@ -7,7 +7,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"github.com/millrace-go/millrace/embed/internal/half"
+	"github.com/millrace-go/millrace/internal/half"
 )
 
 // element is the type of an output's numbers.

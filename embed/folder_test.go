@@ -119,18 +119,6 @@ func FuzzParsePooling(f *testing.F) {
 	})
 }
 
-func FuzzParseDense(f *testing.F) {
-	f.Add([]byte(`{"in_features": 6, "out_features": 9, "bias": true, "activation_function": "torch.nn.modules.activation.Tanh"}`))
-	f.Add([]byte(`{"in_features": 1, "out_features": 1, "activation_function": null}`))
-	f.Add([]byte(`{"in_features": 1, "out_features": 1, "activation_function": 5}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := parseDense(data)
-		if err == nil && (d.in <= 0 || d.out <= 0 || d.activation == nil) {
-			t.Errorf("%s: accepted as %v", data, d)
-		}
-	})
-}
-
 func FuzzParseModules(f *testing.F) {
 	f.Add([]byte(tinyFiles()["modules.json"]))
 	f.Add([]byte(`[{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]`))

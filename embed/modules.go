@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/millrace-go/millrace/embed/internal/safetensors"
+	"github.com/millrace-go/millrace/internal/dense"
+	"github.com/millrace-go/millrace/internal/safetensors"
 )
 
 // module is one line of modules.json: one step from text to vector.
@@ -81,11 +82,11 @@ func (r reader) dense(at string) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := parseDense(data)
+	l, err := dense.Parse(data)
 	if err != nil {
 		return nil, r.wrong(name, err)
 	}
-	return d, r.weights(at, d.read)
+	return denseStep{l}, r.weights(at, l.Read)
 }
 
 func (r reader) layerNorm(at string) (step, error) {
@@ -120,11 +121,11 @@ func (r reader) normalise(at string) (step, error) {
 	if at == "" {
 		return normalise{}, nil // config.json is the transformer's
 	}
-	var ends moduleEnds
+	var ends dense.Ends
 	if _, err := r.may(name, &ends); err != nil {
 		return nil, err
 	}
-	if err := ends.check(); err != nil {
+	if err := ends.Check(); err != nil {
 		return nil, r.wrong(name, err)
 	}
 	return normalise{}, nil
@@ -149,21 +150,7 @@ func (r reader) weights(at string, read func(floatsOf) error) error {
 		return err
 	}
 	defer f.Close()
-	err = read(func(tensor string, shape ...int) ([]float32, error) {
-		values, got, err := f.Floats(tensor)
-		if err != nil {
-			return nil, err
-		}
-		same := len(got) == len(shape)
-		for i := 0; same && i < len(shape); i++ {
-			same = got[i] == int64(shape[i])
-		}
-		if !same {
-			return nil, fmt.Errorf("the tensor %s is of shape %v, and config.json says %v", tensor, got, shape)
-		}
-		return values, nil
-	})
-	if err != nil {
+	if err := read(f.Shaped); err != nil {
 		return r.wrong(name, err)
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash"
 	"math"
+
+	"github.com/millrace-go/millrace/internal/dense"
 )
 
 // step is what happens to a text's vector after the pooling: a module of the
@@ -49,6 +51,24 @@ func (t truncate) size(in int) (int, error) {
 func (t truncate) apply(v, spare []float32) (out, rest []float32) { return v[:t], spare }
 
 func (t truncate) identify(h hash.Hash) { fmt.Fprintln(h, "truncate", int(t)) }
+
+// denseStep is sentence-transformers' Dense module.
+type denseStep struct{ *dense.Layer }
+
+func (d denseStep) size(in int) (int, error) {
+	if in != d.In {
+		return 0, fmt.Errorf("a Dense module of in_features %d cannot take a vector of %d", d.In, in)
+	}
+	return d.Out, nil
+}
+
+func (d denseStep) apply(v, spare []float32) (out, rest []float32) {
+	out = spare[:d.Out]
+	d.Apply(out, v)
+	return out, v[:cap(v)]
+}
+
+func (d denseStep) identify(h hash.Hash) { d.Identify(h) }
 
 // layerNorm is sentence-transformers' LayerNorm module, torch.nn.LayerNorm.
 type layerNorm struct{ weight, bias []float32 }

@@ -17,7 +17,7 @@ import (
 	"path/filepath"
 
 	"github.com/millrace-go/millrace/embed/internal/onnx"
-	"github.com/millrace-go/millrace/embed/internal/safetensors"
+	"github.com/millrace-go/millrace/internal/safetensors"
 )
 
 // config is what is needed of config.json.

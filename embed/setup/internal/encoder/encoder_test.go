@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/millrace-go/millrace/embed/internal/onnx"
-	"github.com/millrace-go/millrace/embed/internal/safetensors"
+	"github.com/millrace-go/millrace/internal/safetensors"
 )
 
 const tinyBERT = `{"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 6,

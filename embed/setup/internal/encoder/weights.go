@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/millrace-go/millrace/embed/internal/safetensors"
+	"github.com/millrace-go/millrace/internal/safetensors"
 )
 
 // weights gives the tensors of a model in the layouts that ONNX wants. They

@@ -10,7 +10,7 @@ import (
 	"math"
 	"os"
 
-	"github.com/millrace-go/millrace/embed/internal/half"
+	"github.com/millrace-go/millrace/internal/half"
 )
 
 // File is an open safetensors file. It is safe for concurrent use.
@@ -137,4 +137,21 @@ func (s *File) Floats(name string) (values []float32, shape []int64, err error) 
 		values[i] = widen(b[i*width:])
 	}
 	return values, t.Shape, nil
+}
+
+// Shaped is [File.Floats] for a tensor that must be of the given shape, which a
+// folder's config.json says.
+func (s *File) Shaped(name string, shape ...int) ([]float32, error) {
+	values, got, err := s.Floats(name)
+	if err != nil {
+		return nil, err
+	}
+	same := len(got) == len(shape)
+	for i := 0; same && i < len(shape); i++ {
+		same = got[i] == int64(shape[i])
+	}
+	if !same {
+		return nil, fmt.Errorf("the tensor %s is of shape %v, and config.json says %v", name, got, shape)
+	}
+	return values, nil
 }

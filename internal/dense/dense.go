@@ -1,19 +1,22 @@
-package embed
+// Package dense is sentence-transformers' Dense module: what a model's folder,
+// or a folder of its own, says about a layer of a neural network.
+package dense
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"hash"
+	"io"
 	"maps"
 	"math"
 	"slices"
 	"strings"
 )
 
-// dense is sentence-transformers' Dense module: a matrix, perhaps a bias, an
-// activation function, and perhaps what came in added to what goes out.
-type dense struct {
-	in, out    int
+// Layer is a matrix, perhaps a bias, an activation function, and perhaps what
+// came in added to what goes out. It is safe for concurrent use.
+type Layer struct {
+	In, Out    int
 	weight     []float32 // [out, in]
 	bias       []float32 // nil: none
 	name       string    // of the activation
@@ -22,30 +25,22 @@ type dense struct {
 	residual   []float32 // [out, in], what came in goes through it first; nil: as it is
 }
 
-func (d *dense) size(in int) (int, error) {
-	if in != d.in {
-		return 0, fmt.Errorf("a Dense module of in_features %d cannot take a vector of %d", d.in, in)
-	}
-	return d.out, nil
-}
-
-func (d *dense) apply(v, spare []float32) (out, rest []float32) {
-	out = spare[:d.out]
-	for i := range out {
-		x := dot(d.weight[i*d.in:][:d.in], v)
-		if d.bias != nil {
-			x += d.bias[i]
+// Apply makes dst, of Out values, from v, of In values.
+func (l *Layer) Apply(dst, v []float32) {
+	for i := range dst {
+		x := dot(l.weight[i*l.In:][:l.In], v)
+		if l.bias != nil {
+			x += l.bias[i]
 		}
-		y := float32(d.activation(float64(x)))
+		y := float32(l.activation(float64(x)))
 		switch {
-		case d.residual != nil:
-			y += dot(d.residual[i*d.in:][:d.in], v)
-		case d.skip:
+		case l.residual != nil:
+			y += dot(l.residual[i*l.In:][:l.In], v)
+		case l.skip:
 			y += v[i]
 		}
-		out[i] = y
+		dst[i] = y
 	}
-	return out, v[:cap(v)]
 }
 
 // dot sums in four places at once: the processor need not wait for each sum,
@@ -66,28 +61,32 @@ func dot(a, b []float32) float32 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-func (d *dense) identify(h hash.Hash) {
-	fmt.Fprintln(h, "dense", d.in, d.out, d.bias != nil, d.name, d.skip, d.residual != nil)
-	hashFloats(h, d.weight, d.bias, d.residual)
+// Identify writes to w, a hash, all that decides about the result.
+func (l *Layer) Identify(w io.Writer) {
+	fmt.Fprintln(w, "dense", l.In, l.Out, l.bias != nil, l.name, l.skip, l.residual != nil)
+	for _, list := range [][]float32{l.weight, l.bias, l.residual} {
+		_ = binary.Write(w, binary.LittleEndian, list) // a hash takes everything
+	}
 }
 
-// denseConfig is config.json of a Dense module.
-type denseConfig struct {
+// config is config.json.
+type config struct {
 	In         int              `json:"in_features"`
 	Out        int              `json:"out_features"`
 	Bias       *bool            `json:"bias"`
 	Activation *json.RawMessage `json:"activation_function"`
 	Residual   bool             `json:"use_residual"`
-	moduleEnds
+	Ends
 }
 
-// moduleEnds says what a module works on, where it is not the text's vector.
-type moduleEnds struct {
+// Ends says what a module works on, where it is not the text's vector.
+type Ends struct {
 	Input  *string `json:"module_input_name"`
 	Output *string `json:"module_output_name"`
 }
 
-func (e moduleEnds) check() error {
+// Check refuses anything but the text's vector.
+func (e Ends) Check() error {
 	const sentence = "sentence_embedding"
 	if e.Input != nil && *e.Input != sentence {
 		return fmt.Errorf("the module_input_name %q is not supported; supported is %s", *e.Input, sentence)
@@ -98,51 +97,53 @@ func (e moduleEnds) check() error {
 	return nil
 }
 
-func parseDense(data []byte) (*dense, error) {
-	var c denseConfig
+// Parse reads config.json. The layer works after [Layer.Read].
+func Parse(data []byte) (*Layer, error) {
+	var c config
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, err
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, err
 	}
 	const most = 1 << 20
 	if c.In <= 0 || c.Out <= 0 || c.In > most || c.Out > most {
 		return nil, fmt.Errorf("in_features %d, out_features %d: want numbers between 1 and %d", c.In, c.Out, most)
 	}
-	d := &dense{in: c.In, out: c.Out, name: "Tanh", skip: c.Residual}
+	l := &Layer{In: c.In, Out: c.Out, name: "Tanh", skip: c.Residual}
 	if c.Activation != nil {
 		var path string
 		if err := json.Unmarshal(*c.Activation, &path); err != nil {
 			return nil, fmt.Errorf("activation_function: %w", err)
 		}
 		var torch bool
-		if d.name, torch = strings.CutPrefix(path, "torch."); torch {
-			d.name = d.name[strings.LastIndexByte(d.name, '.')+1:]
+		if l.name, torch = strings.CutPrefix(path, "torch."); torch {
+			l.name = l.name[strings.LastIndexByte(l.name, '.')+1:]
 		}
 	}
 	known := activations()
-	if d.activation = known[d.name]; d.activation == nil {
+	if l.activation = known[l.name]; l.activation == nil {
 		return nil, fmt.Errorf("the activation_function %s is not supported; supported are torch's %s", *c.Activation, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	}
 	if c.Bias == nil || *c.Bias {
-		d.bias = []float32{} // to be read
+		l.bias = []float32{} // to be read
 	}
-	return d, nil
+	return l, nil
 }
 
-// read reads the module's weights by their names in torch.
-func (d *dense) read(floats func(name string, shape ...int) ([]float32, error)) (err error) {
-	if d.weight, err = floats("linear.weight", d.out, d.in); err != nil {
+// Read reads the weights by their names in torch: floats gives a tensor of the
+// given shape.
+func (l *Layer) Read(floats func(name string, shape ...int) ([]float32, error)) (err error) {
+	if l.weight, err = floats("linear.weight", l.Out, l.In); err != nil {
 		return err
 	}
-	if d.bias != nil {
-		if d.bias, err = floats("linear.bias", d.out); err != nil {
+	if l.bias != nil {
+		if l.bias, err = floats("linear.bias", l.Out); err != nil {
 			return err
 		}
 	}
-	if d.skip && d.in != d.out {
-		d.residual, err = floats("residual.weight", d.out, d.in)
+	if l.skip && l.In != l.Out {
+		l.residual, err = floats("residual.weight", l.Out, l.In)
 	}
 	return err
 }
