@@ -11,9 +11,13 @@
 //	}
 //	pca, err := fitter.Fit(150) // or fitter.FitVariance(0.9)
 //
-// A *PCA is a stage.Transform of vector.Vector: chain it after a model by
-// stage.Then. What it gives is of a space of its own, which its input's space
-// and its parameters determine, so that vectors of two fits are never compared.
+// [Dense] is a layer that was trained to shorten vectors, [Truncate] keeps the
+// first values, for models trained for that, and [Normalize] gives length 1.
+//
+// All are a stage.Transform of vector.Vector: chain them after a model by
+// stage.Then. What they give is of a space of its own, which the input's space
+// and the reducer's parameters determine, so that vectors of two fits are never
+// compared.
 //
 // The Euclidean distance of two reduced vectors is never above that of the
 // full ones (the components are orthonormal): order is kept approximately, and

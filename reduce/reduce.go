@@ -2,6 +2,7 @@ package reduce
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/millrace-go/millrace/similarity/vector"
@@ -31,4 +32,22 @@ func eachAlone(ctx context.Context, in []vector.Vector, one func(vector.Vector) 
 		return out, failed
 	}
 	return out, nil
+}
+
+// deriveSpace names the space of what a reducer makes of vectors of a space; id
+// is what tells it from others of its kind.
+func deriveSpace(kind, id, of string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %q", kind, id, of))
+	return fmt.Sprintf("%s-%x", kind, sum[:16])
+}
+
+// spaces remembers what derive last said: one batch has one space, as a rule.
+func spaces(derive func(of string) string) func(of string) string {
+	var of, derived string
+	return func(space string) string {
+		if space != of {
+			of, derived = space, derive(space)
+		}
+		return derived
+	}
 }

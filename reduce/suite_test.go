@@ -35,3 +35,31 @@ func TestPCAPassesTheSuite(t *testing.T) {
 		}
 	})
 }
+
+func TestOthersPassTheSuite(t *testing.T) {
+	for name, r := range reducers(t) {
+		t.Run(name, func(t *testing.T) {
+			stagetest.TestTransform(t, func(testing.TB) stagetest.TransformFixture[vector.Vector, vector.Vector] {
+				vectors := random(4, 100, 3, 1)
+				in := func(i int) vector.Vector {
+					v := vectors[i]
+					v.Values = slices.Clone(v.Values)
+					return v
+				}
+				return stagetest.TransformFixture[vector.Vector, vector.Vector]{
+					Transform: r,
+					In:        in,
+					Bad: func(i int) vector.Vector {
+						v := in(i)
+						if i%2 == 0 {
+							v.Space = ""
+						} else {
+							v.Values[2] = float32(math.Inf(-1))
+						}
+						return v
+					},
+				}
+			})
+		})
+	}
+}
