@@ -11,6 +11,9 @@
 //	}
 //	pca, err := fitter.Fit(150) // or fitter.FitVariance(0.9)
 //
+// [PCA.SaveFile] and [LoadFile] keep it bit for bit; [PCA.SaveNPZ] and [LoadNPZ]
+// exchange it with scikit-learn.
+//
 // [Dense] is a layer that was trained to shorten vectors, [Truncate] keeps the
 // first values, for models trained for that, and [Normalize] gives length 1.
 //
