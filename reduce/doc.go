@@ -22,6 +22,9 @@
 // and the reducer's parameters determine, so that vectors of two fits are never
 // compared.
 //
+// Package reduce/report, and the command reduce/choose, tell what each size
+// keeps of the variance and of the nearest neighbours.
+//
 // The Euclidean distance of two reduced vectors is never above that of the
 // full ones (the components are orthonormal): order is kept approximately, and
 // a search may discard by the reduced distance without losing a neighbour. Angles
