@@ -57,7 +57,7 @@ func OpenDense(folder string) (*Dense, error) {
 // in a *stage.BatchError, permanently.
 func (d *Dense) Transform(ctx context.Context, in []vector.Vector) ([]vector.Vector, error) {
 	space := spaces(d.Space)
-	return eachAlone(ctx, in, func(v vector.Vector) (vector.Vector, error) {
+	return eachAlone(ctx, in, func(_ int, v vector.Vector) (vector.Vector, error) {
 		if err := v.CheckIn(v.Space, d.layer.In); err != nil {
 			return vector.Vector{}, err
 		}

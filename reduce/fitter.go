@@ -111,7 +111,7 @@ func (f *PCAFitter) flush() {
 	each(panels, func(p int) { f.fill(panel(p), p*simd.Tile) })
 	each(panels, func(p int) {
 		for q := p; q < panels; q++ {
-			kernel.Outer(f.products[(p*stride+q)*simd.Tile:], stride, panel(p), panel(q))
+			kernel.Outer(f.products[(p*stride+q)*simd.Tile:], stride, panel(p), panel(q), simd.Tile)
 		}
 	})
 	f.pending = 0

@@ -29,17 +29,20 @@ type PCA struct {
 	total      float64   // variance of all dimensions
 	whitened   bool
 
-	columns []float64 // rows on its side, and whitened: dim x len(variance)
+	// rows on its side, and whitened: dim x stride, the components in whole tiles.
+	columns []float64
+	stride  int
 }
 
 // finish derives what the other fields determine.
 func (p *PCA) finish() {
 	n := len(p.variance)
-	p.columns = make([]float64, p.dim*n)
+	p.stride = (n + simd.Tile - 1) / simd.Tile * simd.Tile
+	p.columns = make([]float64, p.dim*p.stride)
 	for k := range n {
 		scale := p.scale(k)
 		for j, x := range p.component(k) {
-			p.columns[j*n+k] = x * scale
+			p.columns[j*p.stride+k] = x * scale
 		}
 	}
 	p.space = p.deriveSpace()
@@ -58,10 +61,14 @@ func (p *PCA) component(k int) []float64 { return p.rows[k*p.dim : (k+1)*p.dim] 
 // Transform reduces vectors of [PCA.InputSpace] to vectors of [PCA.Space]. It
 // implements stage.Transform: a vector that does not fit (another space or
 // dimension, NaN, infinite) fails alone, in a *stage.BatchError, permanently.
+// What is made of a vector does not depend on those beside it.
 func (p *PCA) Transform(ctx context.Context, in []vector.Vector) ([]vector.Vector, error) {
-	return eachAlone(ctx, in, func(v vector.Vector) (vector.Vector, error) {
-		out := vector.Vector{Space: p.space, Values: make([]float32, len(p.variance))}
-		return out, p.project(out.Values, v)
+	b := newBlock(p)
+	return eachAlone(ctx, in, func(i int, v vector.Vector) (vector.Vector, error) {
+		if i >= b.end {
+			b.project(in, i)
+		}
+		return b.vector(i)
 	})
 }
 
@@ -82,22 +89,29 @@ func (p *PCA) project(dst []float32, v vector.Vector) error {
 	if err := v.CheckIn(p.inputSpace, p.dim); err != nil {
 		return err
 	}
-	// Some components at a time, so that their sums stay in the first cache and
-	// off the heap.
-	var sums [256]float64
-	n, kernel := len(dst), simd.Best()
-	for from := 0; from < n; from += len(sums) {
-		to := min(from+len(sums), n)
-		s := sums[:to-from]
+	// Some components and some values at a time, so that the sums stay in
+	// registers, and both off the heap.
+	var sums, centred [256]float64
+	for from := 0; from < len(dst); from += len(sums) {
+		s := sums[:min(len(sums), len(dst)-from)]
 		clear(s)
-		for j, x := range v.Values {
-			kernel.AddScaled(s, float64(x)-p.mean[j], p.columns[j*n+from:j*n+to])
+		for first := 0; first < p.dim; first += len(centred) {
+			c := centred[:min(len(centred), p.dim-first)]
+			for j := range c {
+				c[j] = float64(v.Values[first+j]) - p.mean[first+j]
+			}
+			simd.Best().AddRows(s, c, p.columns[first*p.stride+from:], p.stride)
 		}
 		for k, x := range s {
 			dst[from+k] = float32(x)
 		}
 	}
-	return (vector.Vector{Space: p.space, Values: dst}).Check() // the sum of large values may overflow
+	return p.checkOutput(dst)
+}
+
+// checkOutput finds the overflow of a sum of large values.
+func (p *PCA) checkOutput(values []float32) error {
+	return (vector.Vector{Space: p.space, Values: values}).Check()
 }
 
 // Inverse gives the vector of [PCA.InputSpace] that v, of [PCA.Space], stands

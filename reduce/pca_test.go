@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"math"
@@ -379,6 +380,34 @@ func TestTransformInto(t *testing.T) {
 	}
 	if err := p.TransformInto(dst, vector.Vector{Space: "other", Values: vs[0].Values}); err == nil || !strings.Contains(err.Error(), `"other"`) {
 		t.Errorf("another space: %v", err)
+	}
+}
+
+// A vector's result has the same bits wherever it stands in whatever batch.
+func TestBatchesMakeNoDifference(t *testing.T) {
+	vs := random(24, 120, 37, 1)
+	p := fit(t, vs, 21)
+	alone := make([][]float32, len(vs))
+	for i, v := range vs {
+		alone[i] = make([]float32, 21)
+		if err := p.TransformInto(alone[i], v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for from := range 30 {
+		batch := slices.Clone(vs[from : from+1+3*from])
+		bad := from * 2
+		batch[bad].Values = []float32{1}
+		out, err := p.Transform(t.Context(), batch)
+		failed, ok := errors.AsType[*stage.BatchError](err)
+		if !ok || !strings.Contains(failed.Errs[bad].Error(), fmt.Sprintf("vector %d", bad)) {
+			t.Fatal(err)
+		}
+		for i, v := range out {
+			if (failed.Errs[i] != nil) != (i == bad) || i != bad && !slices.Equal(v.Values, alone[from+i]) {
+				t.Fatalf("vector %d of %d from %d on: %v, %v", i, len(batch), from, v.Values, failed.Errs[i])
+			}
+		}
 	}
 }
 

@@ -11,14 +11,14 @@ import (
 
 // eachAlone makes a vector of each, as a stage.Transform must: one that cannot
 // be made fails alone, and would fail again.
-func eachAlone(ctx context.Context, in []vector.Vector, one func(vector.Vector) (vector.Vector, error)) ([]vector.Vector, error) {
+func eachAlone(ctx context.Context, in []vector.Vector, one func(i int, v vector.Vector) (vector.Vector, error)) ([]vector.Vector, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("reduce: %w", err)
 	}
 	out := make([]vector.Vector, len(in))
 	var failed *stage.BatchError
 	for i, v := range in {
-		made, err := one(v)
+		made, err := one(i, v)
 		if err != nil {
 			if failed == nil {
 				failed = &stage.BatchError{Errs: make([]error, len(in))}

@@ -24,7 +24,7 @@ func (t Truncate) Transform(ctx context.Context, in []vector.Vector) ([]vector.V
 		return nil, fmt.Errorf("reduce: vectors cannot be truncated to %d values: ask for at least 1", int(t))
 	}
 	space := spaces(t.Space)
-	return eachAlone(ctx, in, func(v vector.Vector) (vector.Vector, error) {
+	return eachAlone(ctx, in, func(_ int, v vector.Vector) (vector.Vector, error) {
 		if err := v.Check(); err != nil {
 			return vector.Vector{}, err
 		}
@@ -52,7 +52,7 @@ type Normalize struct{}
 // Transform implements stage.Transform.
 func (n Normalize) Transform(ctx context.Context, in []vector.Vector) ([]vector.Vector, error) {
 	space := spaces(n.Space)
-	return eachAlone(ctx, in, func(v vector.Vector) (vector.Vector, error) {
+	return eachAlone(ctx, in, func(_ int, v vector.Vector) (vector.Vector, error) {
 		if err := v.Check(); err != nil {
 			return vector.Vector{}, err
 		}

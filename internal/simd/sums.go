@@ -6,19 +6,46 @@ import "math"
 const Tile = 8
 
 // Outer adds a'b to a square of [Tile] x Tile values of c, whose rows are
-// stride apart: a and b are row-major, Tile values a row, and of equal length.
+// cStride apart. a has Tile values a row, and nothing between them; b as many
+// rows of as many values, bStride apart.
 //
 // Each value is summed in float64 down the rows, one fused multiply-add after
 // the other, so that all kernels give the same bits. k must be at most [Best].
-func (k Kernel) Outer(c []float64, stride int, a, b []float64) {
-	c = c[:(Tile-1)*stride+Tile]
-	b = b[:len(a)]
+func (k Kernel) Outer(c []float64, cStride int, a, b []float64, bStride int) {
 	rows := len(a) / Tile
-	if k == Portable || rows == 0 {
-		outer(c, stride, a, b)
+	if rows == 0 {
 		return
 	}
-	k.outer(c, stride, a, b, rows)
+	c = c[:(Tile-1)*cStride+Tile]
+	b = b[:(rows-1)*bStride+Tile]
+	if k == Portable {
+		outer(c, cStride, a, b, bStride)
+		return
+	}
+	k.outer(c, cStride, a, b, bStride, rows)
+}
+
+// AddRows adds to y rows of as many values, stride apart, the first s[0] times
+// and so on. It gives the bits of an [Kernel.AddScaled] a row, and keeps y in
+// registers.
+func (k Kernel) AddRows(y, s, rows []float64, stride int) {
+	if len(s) == 0 {
+		return
+	}
+	rows = rows[:(len(s)-1)*stride+len(y)]
+	n := 0
+	if k != Portable && len(y) >= Tile {
+		n = len(y) &^ (Tile - 1)
+		k.addRows(y[:n], s, rows, stride)
+	}
+	if n == len(y) {
+		return
+	}
+	for j, v := range s {
+		for i, x := range rows[j*stride+n : j*stride+len(y)] {
+			y[n+i] = math.FMA(v, x, y[n+i])
+		}
+	}
 }
 
 // AddScaled adds s x to y, which is as long; fused, so that all kernels give
@@ -51,11 +78,11 @@ func (k Kernel) Update(x []float64, a float64, v []float64, b float64, w []float
 }
 
 // outer is Outer in plain Go.
-func outer(c []float64, stride int, a, b []float64) {
-	for ; len(a) >= Tile; a, b = a[Tile:], b[Tile:] {
-		row := (*[Tile]float64)(b)
-		for i, v := range (*[Tile]float64)(a) {
-			to := (*[Tile]float64)(c[i*stride:])
+func outer(c []float64, cStride int, a, b []float64, bStride int) {
+	for r := range len(a) / Tile {
+		row := (*[Tile]float64)(b[r*bStride:])
+		for i, v := range (*[Tile]float64)(a[r*Tile:]) {
+			to := (*[Tile]float64)(c[i*cStride:])
 			for j, w := range row {
 				to[j] = math.FMA(v, w, to[j])
 			}

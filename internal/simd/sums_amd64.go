@@ -2,14 +2,37 @@
 
 package simd
 
-func (k Kernel) outer(c []float64, stride int, a, b []float64, rows int) {
+func (k Kernel) outer(c []float64, cStride int, a, b []float64, bStride, rows int) {
 	if k == AVX512 {
-		outerAVX512(&c[0], stride, &a[0], &b[0], rows)
+		outerAVX512(&c[0], cStride, &a[0], &b[0], bStride, rows)
 		return
 	}
 	const half = Tile / 2
-	outerAVX2(&c[0], stride, &a[0], &b[0], rows)
-	outerAVX2(&c[half*stride], stride, &a[half], &b[0], rows)
+	outerAVX2(&c[0], cStride, &a[0], &b[0], bStride, rows)
+	outerAVX2(&c[half*cStride], cStride, &a[half], &b[0], bStride, rows)
+}
+
+// addRows does whole vectors: as many as there are registers for, and the rest
+// one by one.
+func (k Kernel) addRows(y, s, rows []float64, stride int) {
+	for len(y) > 0 {
+		n := Tile
+		switch {
+		case k == AVX512 && len(y) >= 8*Tile:
+			n = 8 * Tile
+			addRows64AVX512(&y[0], &s[0], &rows[0], stride, len(s))
+		case k == AVX512:
+			addRows8AVX512(&y[0], &s[0], &rows[0], stride, len(s))
+		case len(y) >= 4*Tile:
+			n = 4 * Tile
+			addRows32AVX2(&y[0], &s[0], &rows[0], stride, len(s))
+		default:
+			addRows8AVX2(&y[0], &s[0], &rows[0], stride, len(s))
+		}
+		if y = y[n:]; len(y) > 0 {
+			rows = rows[n:]
+		}
+	}
 }
 
 // addScaled does whole vectors.
@@ -31,10 +54,22 @@ func (k Kernel) update(x []float64, a float64, v []float64, b float64, w []float
 }
 
 //go:noescape
-func outerAVX2(c *float64, stride int, a, b *float64, rows int)
+func outerAVX2(c *float64, cStride int, a, b *float64, bStride, rows int)
 
 //go:noescape
-func outerAVX512(c *float64, stride int, a, b *float64, rows int)
+func outerAVX512(c *float64, cStride int, a, b *float64, bStride, rows int)
+
+//go:noescape
+func addRows8AVX2(y, s, rows *float64, stride, n int)
+
+//go:noescape
+func addRows32AVX2(y, s, rows *float64, stride, n int)
+
+//go:noescape
+func addRows8AVX512(y, s, rows *float64, stride, n int)
+
+//go:noescape
+func addRows64AVX512(y, s, rows *float64, stride, n int)
 
 //go:noescape
 func addScaledAVX2(y *float64, s float64, x *float64, n int)

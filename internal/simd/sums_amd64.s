@@ -12,13 +12,15 @@
 	VFMADD231PD Y8, Y10, A;    \
 	VFMADD231PD Y9, Y10, B
 
-// func outerAVX2(c *float64, stride int, a, b *float64, rows int)
-TEXT ·outerAVX2(SB), NOSPLIT, $0-40
+// func outerAVX2(c *float64, cStride int, a, b *float64, bStride, rows int)
+TEXT ·outerAVX2(SB), NOSPLIT, $0-48
 	MOVQ c+0(FP), DI
-	MOVQ stride+8(FP), DX
+	MOVQ cStride+8(FP), DX
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
-	MOVQ rows+32(FP), CX
+	MOVQ bStride+32(FP), R10
+	MOVQ rows+40(FP), CX
+	SHLQ $3, R10
 	SHLQ $3, DX
 	LEAQ (DI)(DX*2), R8
 	VMOVUPD (DI), Y0
@@ -38,7 +40,7 @@ row:
 	HALF(16, Y4, Y5)
 	HALF(24, Y6, Y7)
 	ADDQ $64, SI
-	ADDQ $64, BX
+	ADDQ R10, BX
 	DECQ CX
 	JNZ  row
 
@@ -53,13 +55,15 @@ row:
 	VZEROUPPER
 	RET
 
-// func outerAVX512(c *float64, stride int, a, b *float64, rows int)
-TEXT ·outerAVX512(SB), NOSPLIT, $0-40
+// func outerAVX512(c *float64, cStride int, a, b *float64, bStride, rows int)
+TEXT ·outerAVX512(SB), NOSPLIT, $0-48
 	MOVQ c+0(FP), DI
-	MOVQ stride+8(FP), DX
+	MOVQ cStride+8(FP), DX
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), BX
-	MOVQ rows+32(FP), CX
+	MOVQ bStride+32(FP), R10
+	MOVQ rows+40(FP), CX
+	SHLQ $3, R10
 	SHLQ $3, DX
 	LEAQ (DX)(DX*2), R9  // 3 rows
 	LEAQ (DI)(DX*4), R8
@@ -83,7 +87,7 @@ row:
 	VFMADD231PD.BCST 48(SI), Z8, Z6
 	VFMADD231PD.BCST 56(SI), Z8, Z7
 	ADDQ $64, SI
-	ADDQ $64, BX
+	ADDQ R10, BX
 	DECQ CX
 	JNZ  row
 
@@ -197,5 +201,138 @@ eight:
 	ADDQ $64, DX
 	SUBQ $8, CX
 	JNZ  eight
+	VZEROUPPER
+	RET
+
+// func addRows8AVX2(y, s, rows *float64, stride, n int)
+TEXT ·addRows8AVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), DI
+	MOVQ s+8(FP), SI
+	MOVQ rows+16(FP), BX
+	MOVQ stride+24(FP), DX
+	MOVQ n+32(FP), CX
+	SHLQ $3, DX
+	VMOVUPD 0(DI), Y0
+	VMOVUPD 32(DI), Y1
+
+row:
+	VBROADCASTSD (SI), Y8
+	VFMADD231PD 0(BX), Y8, Y0
+	VFMADD231PD 32(BX), Y8, Y1
+	ADDQ $8, SI
+	ADDQ DX, BX
+	DECQ CX
+	JNZ  row
+
+	VMOVUPD Y0, 0(DI)
+	VMOVUPD Y1, 32(DI)
+	VZEROUPPER
+	RET
+
+// func addRows32AVX2(y, s, rows *float64, stride, n int)
+TEXT ·addRows32AVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), DI
+	MOVQ s+8(FP), SI
+	MOVQ rows+16(FP), BX
+	MOVQ stride+24(FP), DX
+	MOVQ n+32(FP), CX
+	SHLQ $3, DX
+	VMOVUPD 0(DI), Y0
+	VMOVUPD 32(DI), Y1
+	VMOVUPD 64(DI), Y2
+	VMOVUPD 96(DI), Y3
+	VMOVUPD 128(DI), Y4
+	VMOVUPD 160(DI), Y5
+	VMOVUPD 192(DI), Y6
+	VMOVUPD 224(DI), Y7
+
+row:
+	VBROADCASTSD (SI), Y8
+	VFMADD231PD 0(BX), Y8, Y0
+	VFMADD231PD 32(BX), Y8, Y1
+	VFMADD231PD 64(BX), Y8, Y2
+	VFMADD231PD 96(BX), Y8, Y3
+	VFMADD231PD 128(BX), Y8, Y4
+	VFMADD231PD 160(BX), Y8, Y5
+	VFMADD231PD 192(BX), Y8, Y6
+	VFMADD231PD 224(BX), Y8, Y7
+	ADDQ $8, SI
+	ADDQ DX, BX
+	DECQ CX
+	JNZ  row
+
+	VMOVUPD Y0, 0(DI)
+	VMOVUPD Y1, 32(DI)
+	VMOVUPD Y2, 64(DI)
+	VMOVUPD Y3, 96(DI)
+	VMOVUPD Y4, 128(DI)
+	VMOVUPD Y5, 160(DI)
+	VMOVUPD Y6, 192(DI)
+	VMOVUPD Y7, 224(DI)
+	VZEROUPPER
+	RET
+
+// func addRows8AVX512(y, s, rows *float64, stride, n int)
+TEXT ·addRows8AVX512(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), DI
+	MOVQ s+8(FP), SI
+	MOVQ rows+16(FP), BX
+	MOVQ stride+24(FP), DX
+	MOVQ n+32(FP), CX
+	SHLQ $3, DX
+	VMOVUPD 0(DI), Z0
+
+row:
+	VBROADCASTSD (SI), Z8
+	VFMADD231PD 0(BX), Z8, Z0
+	ADDQ $8, SI
+	ADDQ DX, BX
+	DECQ CX
+	JNZ  row
+
+	VMOVUPD Z0, 0(DI)
+	VZEROUPPER
+	RET
+
+// func addRows64AVX512(y, s, rows *float64, stride, n int)
+TEXT ·addRows64AVX512(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), DI
+	MOVQ s+8(FP), SI
+	MOVQ rows+16(FP), BX
+	MOVQ stride+24(FP), DX
+	MOVQ n+32(FP), CX
+	SHLQ $3, DX
+	VMOVUPD 0(DI), Z0
+	VMOVUPD 64(DI), Z1
+	VMOVUPD 128(DI), Z2
+	VMOVUPD 192(DI), Z3
+	VMOVUPD 256(DI), Z4
+	VMOVUPD 320(DI), Z5
+	VMOVUPD 384(DI), Z6
+	VMOVUPD 448(DI), Z7
+
+row:
+	VBROADCASTSD (SI), Z8
+	VFMADD231PD 0(BX), Z8, Z0
+	VFMADD231PD 64(BX), Z8, Z1
+	VFMADD231PD 128(BX), Z8, Z2
+	VFMADD231PD 192(BX), Z8, Z3
+	VFMADD231PD 256(BX), Z8, Z4
+	VFMADD231PD 320(BX), Z8, Z5
+	VFMADD231PD 384(BX), Z8, Z6
+	VFMADD231PD 448(BX), Z8, Z7
+	ADDQ $8, SI
+	ADDQ DX, BX
+	DECQ CX
+	JNZ  row
+
+	VMOVUPD Z0, 0(DI)
+	VMOVUPD Z1, 64(DI)
+	VMOVUPD Z2, 128(DI)
+	VMOVUPD Z3, 192(DI)
+	VMOVUPD Z4, 256(DI)
+	VMOVUPD Z5, 320(DI)
+	VMOVUPD Z6, 384(DI)
+	VMOVUPD Z7, 448(DI)
 	VZEROUPPER
 	RET

@@ -2,9 +2,11 @@
 
 package simd
 
-func (k Kernel) outer(c []float64, stride int, a, b []float64, rows int) { outer(c, stride, a, b) }
-
 // Nothing calls these: there is no kernel but Portable.
+
+func (k Kernel) outer(c []float64, cStride int, a, b []float64, bStride, rows int) {}
+
+func (k Kernel) addRows(y, s, rows []float64, stride int) {}
 
 func (k Kernel) addScaled(y []float64, s float64, x []float64) {}
 

@@ -38,14 +38,14 @@ func intact(t *testing.T, fences ...[]float64) {
 func TestOuter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for rows := range 40 {
-		stride := simd.Tile + rng.IntN(20)
-		a, b := wild(rng, rows*simd.Tile), wild(rng, rows*simd.Tile)
+		stride, bStride := simd.Tile+rng.IntN(20), simd.Tile+rng.IntN(20)
+		a, b := wild(rng, rows*simd.Tile), wild(rng, max(rows-1, 0)*bStride+simd.Tile)
 		before := wild(rng, (simd.Tile-1)*stride+simd.Tile)
 		want := slices.Clone(before)
 		for i := range simd.Tile {
 			for j := range simd.Tile {
 				for r := range rows {
-					want[i*stride+j] = math.FMA(a[r*simd.Tile+i], b[r*simd.Tile+j], want[i*stride+j])
+					want[i*stride+j] = math.FMA(a[r*simd.Tile+i], b[r*bStride+j], want[i*stride+j])
 				}
 			}
 		}
@@ -53,7 +53,7 @@ func TestOuter(t *testing.T) {
 			c, fence := fenced(before)
 			a, _ := fenced(a)
 			b, _ := fenced(b)
-			k.Outer(c, stride, a, b)
+			k.Outer(c, stride, a, b, bStride)
 			if !slices.Equal(c, want) {
 				t.Fatalf("%v, %d rows: other sums than one after the other", k, rows)
 			}
@@ -92,6 +92,32 @@ func TestAddScaledAndUpdate(t *testing.T) {
 	}
 }
 
+func TestAddRows(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for n := range 150 {
+		for _, count := range []int{0, 1, 2, 17} {
+			stride := n + rng.IntN(9)
+			y, s, rows := wild(rng, n), wild(rng, count), wild(rng, max(count-1, 0)*stride+n)
+			want := slices.Clone(y)
+			for j := range s {
+				for i := range want {
+					want[i] = math.FMA(s[j], rows[j*stride+i], want[i])
+				}
+			}
+			for _, k := range kernels() {
+				y, fence := fenced(y)
+				s, _ := fenced(s)
+				rows, _ := fenced(rows)
+				k.AddRows(y, s, rows, stride)
+				if !slices.Equal(y, want) {
+					t.Fatalf("%v, %d rows of %d values: other bits", k, count, n)
+				}
+				intact(t, fence)
+			}
+		}
+	}
+}
+
 func BenchmarkOuter(b *testing.B) {
 	const rows, panels = 128, 96
 	rng := rand.New(rand.NewPCG(1, 0))
@@ -100,7 +126,7 @@ func BenchmarkOuter(b *testing.B) {
 		b.Run(k.String(), func(b *testing.B) {
 			for b.Loop() {
 				for p := range panels {
-					k.Outer(c[p*simd.Tile:], panels*simd.Tile, block[:rows*simd.Tile], block[p*rows*simd.Tile:(p+1)*rows*simd.Tile])
+					k.Outer(c[p*simd.Tile:], panels*simd.Tile, block[:rows*simd.Tile], block[p*rows*simd.Tile:(p+1)*rows*simd.Tile], simd.Tile)
 				}
 			}
 			b.ReportMetric(float64(2*panels*rows*simd.Tile*simd.Tile*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")

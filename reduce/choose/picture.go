@@ -44,6 +44,7 @@ func drawReport(r *report.Report, file string) error {
 func picture(r *report.Report) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("What a PCA of %d values keeps (%d vectors, %d queries)", r.Dim, r.Vectors, r.Queries)
+	p.Title.Padding = vg.Millimeter * 3
 	p.X.Label.Text, p.Y.Label.Text = "components", "kept, %"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, sizeTicks(r)
 	p.Y.Min, p.Y.Max = 0, 100
@@ -83,7 +84,7 @@ func picture(r *report.Report) (*plot.Plot, error) {
 // sizeTicks marks the sizes, and names those that have room.
 func sizeTicks(r *report.Report) plot.ConstantTicks {
 	var ticks plot.ConstantTicks
-	const room = 1.15 // from one name to the next
+	const room = 1.2 // from one name to the next
 	last := 0.0
 	for i := len(r.Sizes) - 1; i >= 0; i-- { // the largest always has its name
 		n := float64(r.Sizes[i].Components)
