@@ -40,7 +40,7 @@ func (b *block) project(in []vector.Vector, first int) {
 			b.panel[j*simd.Tile+i] = float64(x) - p.mean[j]
 		}
 	}
-	for k := 0; k < p.stride; k += simd.Tile {
+	for k := 0; k < len(p.variance); k += simd.Tile {
 		b.kernel.Outer(b.sums[k:], p.stride, b.panel, p.columns[k:], p.stride)
 	}
 }

@@ -29,7 +29,8 @@ type PCA struct {
 	total      float64   // variance of all dimensions
 	whitened   bool
 
-	// rows on its side, and whitened: dim x stride, the components in whole tiles.
+	// rows on its side, and whitened: dim x stride, so many that the kernel has
+	// enough to add at once.
 	columns []float64
 	stride  int
 }
@@ -37,7 +38,7 @@ type PCA struct {
 // finish derives what the other fields determine.
 func (p *PCA) finish() {
 	n := len(p.variance)
-	p.stride = (n + simd.Tile - 1) / simd.Tile * simd.Tile
+	p.stride = (n + 4*simd.Tile - 1) / (4 * simd.Tile) * (4 * simd.Tile)
 	p.columns = make([]float64, p.dim*p.stride)
 	for k := range n {
 		scale := p.scale(k)
@@ -93,7 +94,7 @@ func (p *PCA) project(dst []float32, v vector.Vector) error {
 	// registers, and both off the heap.
 	var sums, centred [256]float64
 	for from := 0; from < len(dst); from += len(sums) {
-		s := sums[:min(len(sums), len(dst)-from)]
+		s := sums[:min(len(sums), p.stride-from)]
 		clear(s)
 		for first := 0; first < p.dim; first += len(centred) {
 			c := centred[:min(len(centred), p.dim-first)]
@@ -102,8 +103,8 @@ func (p *PCA) project(dst []float32, v vector.Vector) error {
 			}
 			simd.Best().AddRows(s, c, p.columns[first*p.stride+from:], p.stride)
 		}
-		for k, x := range s {
-			dst[from+k] = float32(x)
+		for k := range min(len(s), len(dst)-from) {
+			dst[from+k] = float32(s[k])
 		}
 	}
 	return p.checkOutput(dst)

@@ -21,6 +21,9 @@ func (k Kernel) addRows(y, s, rows []float64, stride int) {
 		case k == AVX512 && len(y) >= 8*Tile:
 			n = 8 * Tile
 			addRows64AVX512(&y[0], &s[0], &rows[0], stride, len(s))
+		case k == AVX512 && len(y) >= 4*Tile:
+			n = 4 * Tile
+			addRows32AVX512(&y[0], &s[0], &rows[0], stride, len(s))
 		case k == AVX512:
 			addRows8AVX512(&y[0], &s[0], &rows[0], stride, len(s))
 		case len(y) >= 4*Tile:
@@ -67,6 +70,9 @@ func addRows32AVX2(y, s, rows *float64, stride, n int)
 
 //go:noescape
 func addRows8AVX512(y, s, rows *float64, stride, n int)
+
+//go:noescape
+func addRows32AVX512(y, s, rows *float64, stride, n int)
 
 //go:noescape
 func addRows64AVX512(y, s, rows *float64, stride, n int)
