@@ -82,7 +82,7 @@ lint: ## gofmt, vet, golangci-lint, tidy
 	done
 
 .PHONY: bench
-bench: bench-app bench-stream ## all benchmarks, one by one
+bench: bench-app bench-stream bench-pca ## all benchmarks, one by one
 
 .PHONY: bench-app
 bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, ARGS="-kafka 4.3.1"
@@ -93,6 +93,10 @@ bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, 
 .PHONY: bench-stream
 bench-stream: ## a stage beside a loop by hand with sarama, on a real Kafka; about 15 minutes; ARGS="-rounds 3"
 	@go run ./benchmarks/stream $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
+
+.PHONY: bench-pca
+bench-pca: ## a PCA beside scikit-learn, numpy, faiss and gonum; about 3 minutes; ARGS="-rounds 3 -gonum 0"
+	@go run ./benchmarks/pca $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet

@@ -7,6 +7,7 @@ require (
 	github.com/millrace-go/millrace v0.0.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.18.0
+	gonum.org/v1/gonum v0.17.0
 )
 
 require (

@@ -151,10 +151,14 @@ func Values[T float32 | float64](a *Reader) ([]T, error) {
 	return turned, nil
 }
 
-// Write writes an array as numpy does: float64, int64 or bool, by the type of
-// values, row after row. A shape of nothing is a single value.
-func Write[T float64 | int64 | bool](w io.Writer, values []T, shape ...int) error {
-	descr := map[any]string{float64(0): "<f8", int64(0): "<i8", false: "|b1"}[any(*new(T))]
+// Number is what arrays are written of.
+type Number interface {
+	float64 | float32 | int64 | bool
+}
+
+// Write writes an array as numpy does, of the type of values, row after row. A shape of nothing is a single value.
+func Write[T Number](w io.Writer, values []T, shape ...int) error {
+	descr := map[any]string{float64(0): "<f8", float32(0): "<f4", int64(0): "<i8", false: "|b1"}[any(*new(T))]
 	dims := make([]string, len(shape))
 	for i, n := range shape {
 		dims[i] = strconv.Itoa(n)

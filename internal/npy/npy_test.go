@@ -111,7 +111,7 @@ for dtype in ["<f4", "<f8", ">f4", ">f8", "<i4", ">i8", "u1", "?"]:
             name = f"{len(out)}.npy"
             np.save(sys.argv[1] + "/" + name, np.asarray(x, order=order))
             out[name] = [list(x.shape), dtype]
-for dtype in "f8", "i8", "?":
+for dtype in "f8", "f4", "i8", "?":
     for shape in "", "3", "2x3":
         x = np.load(f"{sys.argv[1]}/own-{dtype.replace('?', 'b1')}-{shape}.npy")
         want = np.array([1, 0, 1, 1, 0, 1][:max(1, int(np.prod([int(n) for n in shape.split("x") if n])))], dtype=dtype)
@@ -125,6 +125,7 @@ json.dump(out, sys.stdout)
 		}
 		for dtype, write := range map[string]func(io.Writer) error{
 			"f8": func(w io.Writer) error { return npy.Write(w, []float64{1, 0, 1, 1, 0, 1}[:n], dims...) },
+			"f4": func(w io.Writer) error { return npy.Write(w, []float32{1, 0, 1, 1, 0, 1}[:n], dims...) },
 			"i8": func(w io.Writer) error { return npy.Write(w, []int64{1, 0, 1, 1, 0, 1}[:n], dims...) },
 			"b1": func(w io.Writer) error {
 				return npy.Write(w, []bool{true, false, true, true, false, true}[:n], dims...)

@@ -74,7 +74,7 @@ type ArchiveWriter struct {
 func NewArchiveWriter(w io.Writer) *ArchiveWriter { return &ArchiveWriter{z: zip.NewWriter(w)} }
 
 // Add adds an array, as [Write] does.
-func Add[T float64 | int64 | bool](a *ArchiveWriter, name string, values []T, shape ...int) {
+func Add[T Number](a *ArchiveWriter, name string, values []T, shape ...int) {
 	if a.err != nil {
 		return
 	}
