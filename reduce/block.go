@@ -30,11 +30,10 @@ func (b *block) project(in []vector.Vector, first int) {
 		b.sums = make([]float64, simd.Tile*p.stride)
 	}
 	b.first, b.end = first, min(first+simd.Tile, len(in))
-	clear(b.panel)
 	clear(b.sums)
 	for i, v := range in[first:b.end] {
 		if b.errs[i] = v.CheckIn(p.inputSpace, p.dim); b.errs[i] != nil {
-			continue
+			continue // its column holds what it held: nobody asks for its sums
 		}
 		for j, x := range v.Values {
 			b.panel[j*simd.Tile+i] = float64(x) - p.mean[j]

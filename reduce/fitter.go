@@ -32,7 +32,7 @@ type PCAFitter struct {
 	// 0 of values far from 0 would lose the variance to rounding.
 	shift    []float64
 	sums     []float64 // dim: sum of x - shift
-	products []float64 // stride x stride, its upper tiles: sum of (x-shift)(x-shift)'
+	products []float64 // stride x stride: sum of (x-shift)(x-shift)', in the upper half of dim x dim; the rest is anything
 
 	block   []float32 // blockRows x dim, the vectors that are not yet in the sums
 	pending int       // how many they are
@@ -127,7 +127,6 @@ func (f *PCAFitter) fill(panel []float64, first int) {
 			to[i] = float64(x) - shift[i]
 			sums[i] += to[i]
 		}
-		clear(to[width:])
 	}
 }
 

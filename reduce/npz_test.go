@@ -211,6 +211,23 @@ func TestNPZErrors(t *testing.T) {
 	}
 }
 
+// What a whitened vector is depends on the variances too.
+func TestWhitenedSpaces(t *testing.T) {
+	var spaces []string
+	for _, variance := range []float64{1, 2} {
+		b := archive(t, map[string][]float64{"components_": {1, 0}, "mean_": {0, 0}, "explained_variance_": {variance}, "whiten": {1}},
+			map[string][]int{"components_": {1, 2}, "mean_": {2}, "explained_variance_": {1}})
+		p, err := reduce.ReadNPZ(bytes.NewReader(b), int64(len(b)), space, reduce.WithWhitening())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spaces = append(spaces, p.Space())
+	}
+	if spaces[0] == spaces[1] {
+		t.Error("two ways to whiten have one space")
+	}
+}
+
 func FuzzReadNPZ(f *testing.F) {
 	files, err := filepath.Glob("testdata/sklearn-*.npz")
 	if err != nil || len(files) != 5 {
