@@ -74,8 +74,12 @@ func Prepare(ctx context.Context, a Archive, dir string, model Model, sizes []in
 	other := was == nil || was.SHA256 != id || was.Space != c.Space
 	fresh := other || was.Partial
 	if !fresh {
-		c.Stats, c.Sizes = was.Stats, was.Sizes
-		sizes = slices.DeleteFunc(slices.Clone(sizes), func(n int) bool { return slices.Contains(was.Sizes, n) })
+		// A reduction that is damaged, or of another version's format, is made again.
+		c.Stats, c.Sizes = was.Stats, slices.DeleteFunc(slices.Clone(was.Sizes), func(n int) bool {
+			_, err := was.PCA(n)
+			return err != nil
+		})
+		sizes = slices.DeleteFunc(slices.Clone(sizes), func(n int) bool { return slices.Contains(c.Sizes, n) })
 		if len(sizes) == 0 {
 			return c, nil
 		}

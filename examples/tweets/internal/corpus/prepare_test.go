@@ -272,6 +272,19 @@ func TestPrepareAddsOnlyTheSizeThatIsMissing(t *testing.T) {
 	}
 }
 
+func TestPrepareMakesABrokenSizeAgain(t *testing.T) {
+	all, m, dir := posts(50), newHashes("a"), t.TempDir()
+	mustPrepare(t, archiveOf(t, all), dir, m, 4, 8)
+	m.count(t)
+	if err := os.WriteFile(filepath.Join(dir, "pca-8"), []byte("of a version that nobody reads"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	checkWhole(t, mustPrepare(t, archiveOf(t, all), dir, m, 8), all, m, 4, 8)
+	if n := m.count(t); n != 0 {
+		t.Errorf("embedded %d texts again", n)
+	}
+}
+
 func TestPrepareWithoutSizes(t *testing.T) {
 	all, m := posts(3), newHashes("a")
 	checkWhole(t, mustPrepare(t, archiveOf(t, all), t.TempDir(), m), all, m)
