@@ -193,11 +193,11 @@ func TestParkedRecordsGoOnWhenAnotherLaneIsLost(t *testing.T) {
 		var hung atomic.Int64
 		release := make(chan struct{})
 		r := newRig(func(_ context.Context, s string) (string, error) {
-			switch {
-			case s == "hangs":
+			switch s {
+			case "hangs":
 				hung.Add(1)
 				time.Sleep(time.Hour) // beyond DrainTimeout
-			case s == "stuck":
+			case "stuck":
 				<-release
 			}
 			return s, nil
