@@ -21,8 +21,8 @@ import (
 // The zero PCAFitter is ready; the first vector fixes space and dimension. It
 // is for one goroutine; several, a shard of the vectors each, can be merged.
 //
-// Sums are in one order: the same vectors in the same order give the same PCA,
-// on any number of cores and with any kernel.
+// Sums are in one order: the same vectors in the same order give the same PCA to
+// the last bit, on any number of cores and with any kernel of an architecture.
 type PCAFitter struct {
 	space string
 	dim   int

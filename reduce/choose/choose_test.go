@@ -185,3 +185,20 @@ func TestErrors(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+func FuzzReadLines(f *testing.F) {
+	f.Add("[1, 2]\n\n[3, 4]")
+	f.Add(`{"space": "x", "values": [1]}`)
+	f.Add("\x93NUMPY\x01\x00")
+	f.Fuzz(func(t *testing.T, text string) {
+		vectors, err := read("-", strings.NewReader(text), "")
+		if err != nil {
+			return
+		}
+		for i, v := range vectors {
+			if err := v.CheckIn(vectors[0].Space, len(vectors[0].Values)); err != nil {
+				t.Errorf("vector %d: %v", i, err)
+			}
+		}
+	})
+}
