@@ -14,7 +14,7 @@ type block struct {
 	end    int
 	errs   []error   // of the last ones
 	panel  []float64 // dim x Tile: a vector's values in a column
-	sums   []float64 // Tile x stride
+	sums   []float64 // a tile for each Tile of the components
 	kernel simd.Kernel
 }
 
@@ -27,7 +27,7 @@ func (b *block) project(in []vector.Vector, first int) {
 	p := b.p
 	if b.panel == nil {
 		b.panel = make([]float64, p.dim*simd.Tile)
-		b.sums = make([]float64, simd.Tile*p.stride)
+		b.sums = make([]float64, (len(p.variance)+simd.Tile-1)/simd.Tile*simd.Tile*simd.Tile)
 	}
 	b.first, b.end = first, min(first+simd.Tile, len(in))
 	clear(b.sums)
@@ -40,7 +40,7 @@ func (b *block) project(in []vector.Vector, first int) {
 		}
 	}
 	for k := 0; k < len(p.variance); k += simd.Tile {
-		b.kernel.Outer(b.sums[k:], p.stride, b.panel, p.columns[k:], p.stride)
+		b.kernel.Outer(b.sums[k*simd.Tile:], simd.Tile, b.panel, p.strip(k)[k%strip:], strip)
 	}
 }
 
@@ -52,7 +52,7 @@ func (b *block) vector(i int) (vector.Vector, error) {
 	}
 	out := vector.Vector{Space: b.p.space, Values: make([]float32, len(b.p.variance))}
 	for k := range out.Values {
-		out.Values[k] = float32(b.sums[i*b.p.stride+k])
+		out.Values[k] = float32(b.sums[k/simd.Tile*simd.Tile*simd.Tile+i*simd.Tile+k%simd.Tile])
 	}
 	return out, b.p.checkOutput(out.Values)
 }

@@ -29,21 +29,29 @@ type PCA struct {
 	total      float64   // variance of all dimensions
 	whitened   bool
 
-	// rows on its side, and whitened: dim x stride, so many that the kernel has
-	// enough to add at once.
+	// rows on its side, and whitened: strips of dim x strip components one after
+	// the other, each as wide as the kernel has registers for.
 	columns []float64
-	stride  int
+}
+
+// strip is the width of a strip; where fewer components are left, zeros follow.
+const strip = 8 * simd.Tile
+
+// strip gives the strip in which component k stands.
+func (p *PCA) strip(k int) []float64 {
+	at := k / strip * p.dim * strip
+	return p.columns[at : at+p.dim*strip]
 }
 
 // finish derives what the other fields determine.
 func (p *PCA) finish() {
 	n := len(p.variance)
-	p.stride = (n + 4*simd.Tile - 1) / (4 * simd.Tile) * (4 * simd.Tile)
-	p.columns = make([]float64, p.dim*p.stride)
+	p.columns = make([]float64, (n+strip-1)/strip*strip*p.dim)
 	for k := range n {
 		scale := p.scale(k)
+		to := p.strip(k)
 		for j, x := range p.component(k) {
-			p.columns[j*p.stride+k] = x * scale
+			to[j*strip+k%strip] = x * scale
 		}
 	}
 	p.space = p.deriveSpace()
@@ -90,21 +98,22 @@ func (p *PCA) project(dst []float32, v vector.Vector) error {
 	if err := v.CheckIn(p.inputSpace, p.dim); err != nil {
 		return err
 	}
-	// Some components and some values at a time, so that the sums stay in
-	// registers, and both off the heap.
-	var sums, centred [256]float64
-	for from := 0; from < len(dst); from += len(sums) {
-		s := sums[:min(len(sums), p.stride-from)]
-		clear(s)
+	// Some values at a time, so that neither they nor the sums go to the heap.
+	var sums [strip]float64
+	var centred [256]float64
+	for from := 0; from < len(dst); from += strip {
+		clear(sums[:])
+		width := min(strip, (len(dst)-from+simd.Tile-1)/simd.Tile*simd.Tile)
+		columns := p.strip(from)
 		for first := 0; first < p.dim; first += len(centred) {
 			c := centred[:min(len(centred), p.dim-first)]
 			for j := range c {
 				c[j] = float64(v.Values[first+j]) - p.mean[first+j]
 			}
-			simd.Best().AddRows(s, c, p.columns[first*p.stride+from:], p.stride)
+			simd.Best().AddRows(sums[:width], c, columns[first*strip:], strip)
 		}
-		for k := range min(len(s), len(dst)-from) {
-			dst[from+k] = float32(s[k])
+		for k := range min(strip, len(dst)-from) {
+			dst[from+k] = float32(sums[k])
 		}
 	}
 	return p.checkOutput(dst)
