@@ -11,9 +11,8 @@ import (
 	"github.com/millrace-go/millrace/stage"
 )
 
-// TestStopWhileAWriteOfATransactionBlocks: the goroutine that would end the
-// transaction is in Write itself.
-func TestStopWhileAWriteOfATransactionBlocks(t *testing.T) {
+// TestAbortWhileAWriteBlocks: the stage is told to stop.
+func TestAbortWhileAWriteBlocks(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	b := blockWrite(t, stage.Env{TransactionalID: "blocked"}, func(w stage.Writer) {
@@ -22,10 +21,15 @@ func TestStopWhileAWriteOfATransactionBlocks(t *testing.T) {
 		}
 	})
 	stop()
-	b.ends(t)
 	w := b.writer.(stage.TxnWriter)
 	if err := w.Abort(ctx); err != nil {
 		t.Error(err)
+	}
+	b.ends(t)
+	late := make(chan error, 1)
+	w.Write([]stage.Raw{{Topic: "out"}}, func(_ int, err error) { late <- err })
+	if err := <-late; err == nil {
+		t.Error("written after the transaction")
 	}
 	if err := w.Close(t.Context()); err != nil {
 		t.Error(err)

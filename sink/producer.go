@@ -129,9 +129,7 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	p.order.Lock()
 	defer p.order.Unlock()
 	if p.closed { // by a stage that waited in vain for who calls
-		for i := range recs {
-			done(i, fmt.Errorf("%w: sink: the producer is closed", stage.ErrUnavailable))
-		}
+		fail(recs, done)
 		return
 	}
 	parcels := make([]parcel, len(recs))
@@ -160,6 +158,13 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 		}
 		m.Metadata = k
 		p.async.Input() <- m
+	}
+}
+
+// fail answers for records that come after the end.
+func fail(recs []stage.Raw, done func(i int, err error)) {
+	for i := range recs {
+		done(i, fmt.Errorf("%w: sink: the producer is closed", stage.ErrUnavailable))
 	}
 }
 
@@ -202,7 +207,7 @@ func (p *producer) end() {
 // finish waits for what is under way, and frees what the producer holds.
 func (p *producer) finish() {
 	p.unwatch()
-	p.order.Lock() // a Write that has begun comes before: it would be in a channel that is closed
+	p.order.Lock() // a Write that has begun comes first: sarama closes the channel that it fills
 	p.closed = true
 	p.order.Unlock()
 	p.async.AsyncClose()

@@ -28,11 +28,12 @@ type transactor struct {
 	budget  time.Duration // of a commit: then its outcome counts as unknown
 	log     *slog.Logger
 
-	producer *producer // nil: to be made
-	unhook   func() bool
-	closing  sync.WaitGroup
+	closing sync.WaitGroup
+	fenced  []time.Time
+
+	mu       sync.Mutex             // a Write that blocks may meet Abort
+	producer *producer              // nil: to be made
 	refused  *atomic.Pointer[error] // a write of the open transaction that was fenced
-	fenced   []time.Time
 }
 
 // Processes that share a transactional id by mistake fence each other without
@@ -56,18 +57,25 @@ func (t *transactor) Begin(ctx context.Context) error {
 	if err := t.revive(ctx); err != nil {
 		return err
 	}
+	t.mu.Lock()
 	t.refused = new(atomic.Pointer[error])
+	t.mu.Unlock()
 	if err := t.producer.async.BeginTxn(); err != nil {
 		t.discard()
 		return t.judge("begin", err)
 	}
-	t.unhook = context.AfterFunc(ctx, t.producer.end) // a Write that blocks takes no context
 	return nil
 }
 
 func (t *transactor) Write(recs []stage.Raw, done func(i int, err error)) {
-	refused := t.refused // an answer may come in a later transaction
-	t.producer.Write(recs, func(i int, err error) {
+	t.mu.Lock()
+	p, refused := t.producer, t.refused // an answer may come in a later transaction
+	t.mu.Unlock()
+	if p == nil {
+		fail(recs, done)
+		return
+	}
+	p.Write(recs, func(i int, err error) {
 		if isFencing(err) {
 			refused.Store(&err)
 		}
@@ -77,7 +85,6 @@ func (t *transactor) Write(recs []stage.Raw, done func(i int, err error)) {
 
 // Commit commits what was written, and the marks.
 func (t *transactor) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark) error {
-	t.unhook()
 	group, want, err := t.addOffsets(marks)
 	if err != nil {
 		t.discard()
@@ -105,7 +112,6 @@ func (t *transactor) Commit(ctx context.Context, marks map[stage.Lane]stage.Mark
 // nobody waits for it; the next producer's start undoes it. Its error is that
 // there must be no next one.
 func (t *transactor) Abort(context.Context) error {
-	t.unhook()
 	t.discard()
 	if refused := t.refused.Load(); refused != nil {
 		if err := t.judge("write", *refused); stage.IsPermanent(err) {
@@ -221,7 +227,9 @@ func (t *transactor) start(ctx context.Context) error {
 	})
 	select {
 	case m := <-result:
+		t.mu.Lock()
 		t.producer = m.producer
+		t.mu.Unlock()
 		return m.err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -240,14 +248,18 @@ func (t *transactor) pause(ctx context.Context, try int, err error) error {
 	}
 }
 
-// discard throws the producer away; it ends by itself, in its own time.
+// discard throws the producer away, with all that is under way. It ends by
+// itself, in its own time.
 func (t *transactor) discard() {
-	if t.producer == nil {
-		return
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.producer; p != nil {
+		t.producer = nil
+		t.closing.Go(func() {
+			p.end()
+			p.finish()
+		})
 	}
-	p := t.producer
-	t.producer = nil
-	t.closing.Go(p.finish)
 }
 
 // judge says what an error means for the stage.

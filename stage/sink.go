@@ -61,15 +61,14 @@ type Writer interface {
 // error marked by [Permanent] stops the stage.
 type TxnWriter interface {
 	Writer
-	// Begin begins a transaction. When its context ends, a Write that blocks
-	// returns.
 	Begin(context.Context) error
 	// Commit ends the transaction. When it returns nil the transaction has
 	// taken effect, when it returns an error it never will, unless that is
 	// the context's. It wraps [ErrFenced] where the marks are not this
 	// process's to commit any more.
 	Commit(context.Context, map[Lane]Mark) error
-	// Abort ends the transaction without effect.
+	// Abort ends the transaction without effect. When the stage ends it may
+	// come while a Write blocks, which should then return.
 	Abort(context.Context) error
 }
 

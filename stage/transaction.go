@@ -161,7 +161,7 @@ func (e *engine) fillTransaction(ctx context.Context) {
 	for !x.failed && ctx.Err() == nil {
 		if send := e.collect(); len(send) > 0 {
 			e.mu.Unlock()
-			e.enterTransaction(round, send)
+			e.enterTransaction(ctx, round, send)
 			e.mu.Lock()
 			continue
 		}
@@ -219,8 +219,9 @@ func (e *engine) collect() (send []*task) {
 	return send
 }
 
-// enterTransaction gives outputs to the writer.
-func (e *engine) enterTransaction(round int, tasks []*task) {
+// enterTransaction gives outputs to the writer. At the end of ctx it leaves
+// behind a Write that blocks.
+func (e *engine) enterTransaction(ctx context.Context, round int, tasks []*task) {
 	var recs []Raw
 	var owner []*task
 	for _, k := range tasks {
@@ -235,7 +236,15 @@ func (e *engine) enterTransaction(round int, tasks []*task) {
 	if len(recs) == 0 {
 		return
 	}
-	e.txn.writer.Write(recs, func(i int, err error) { e.acks.add(owner[i], err, round) })
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		e.txn.writer.Write(recs, func(i int, err error) { e.acks.add(owner[i], err, round) })
+	}()
+	select {
+	case <-written:
+	case <-ctx.Done():
+	}
 }
 
 // entered takes the writer's word on one output of the open transaction. The

@@ -1,0 +1,61 @@
+package stage_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/millrace-go/millrace/stage"
+)
+
+// clogged is a ledger that takes nothing: Write blocks until Abort.
+type clogged struct {
+	*ledger
+	aborted chan struct{}
+}
+
+func (c *clogged) Write(recs []stage.Raw, done func(int, error)) {
+	<-c.aborted
+	for i := range recs {
+		done(i, errors.New("aborted"))
+	}
+}
+
+func (c *clogged) Abort(ctx context.Context) error {
+	close(c.aborted)
+	return c.ledger.Abort(ctx)
+}
+
+// TestStopWhileAWriteBlocksInATransaction: Run returns after DrainTimeout, and
+// the transaction is undone.
+func TestStopWhileAWriteBlocksInATransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{}
+		s := exactly(l, same)
+		s.DrainTimeout = time.Minute
+		target := s.Sink.Targets[0]
+		target.Open = func(context.Context, stage.Env) (stage.Writer, error) {
+			return &clogged{ledger: l, aborted: make(chan struct{})}, nil
+		}
+		s.Sink.Targets = []stage.Target{target}
+		for range 10 {
+			l.src.Push(0, nil, "value")
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- stage.Run(ctx, s) }()
+		time.Sleep(time.Second)
+		stop()
+		start := time.Now()
+		err := <-done
+		if d := time.Since(start); d != time.Minute || err == nil || !strings.Contains(err.Error(), "10 records were not finished") {
+			t.Errorf("error %v after %v", err, d)
+		}
+		if l.aborts != 1 || l.commits != 0 || l.src.Committed(0) != 0 {
+			t.Errorf("%d aborts, %d commits, %d committed; want the one transaction undone", l.aborts, l.commits, l.src.Committed(0))
+		}
+	})
+}
