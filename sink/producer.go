@@ -51,19 +51,17 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	txn := &own.Producer.Transaction.Retry
 	txn.BackoffFunc = p.backoff(txn.Backoff, txn.BackoffFunc)
 	own.Metadata.Retry.BackoffFunc = p.backoff(own.Metadata.Retry.Backoff, own.Metadata.Retry.BackoffFunc)
-	async, err := p.connect(ctx, brokers, &own)
-	if err != nil {
+	if err := p.connect(ctx, brokers, &own); err != nil {
 		return nil, err
 	}
-	p.client, p.async = async.client, async.AsyncProducer
 	p.heard.Go(func() {
-		for m := range async.Successes() {
+		for m := range p.async.Successes() {
 			k := m.Metadata.(*parcel)
 			k.done(k.i, nil)
 		}
 	})
 	p.heard.Go(func() {
-		for e := range async.Errors() {
+		for e := range p.async.Errors() {
 			k := e.Msg.Metadata.(*parcel)
 			k.done(k.i, p.classify(e))
 		}
@@ -74,40 +72,33 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	return p, nil
 }
 
-// connected is a producer and its client.
-type connected struct {
-	sarama.AsyncProducer
-	client sarama.Client
-}
-
 // connect tries for as long as cfg says, or until ctx ends. sarama takes no
 // context for that, and minutes where the brokers are gone: what it makes after
 // that is closed again.
-func (p *producer) connect(ctx context.Context, brokers []string, cfg *sarama.Config) (connected, error) {
-	var c connected
+func (p *producer) connect(ctx context.Context, brokers []string, cfg *sarama.Config) error {
 	made := make(chan error)
 	go func() {
 		var err error
-		if c.client, err = sarama.NewClient(brokers, cfg); err == nil {
-			if c.AsyncProducer, err = sarama.NewAsyncProducerFromClient(c.client); err != nil {
-				err = errors.Join(err, c.client.Close())
+		if p.client, err = sarama.NewClient(brokers, cfg); err == nil {
+			if p.async, err = sarama.NewAsyncProducerFromClient(p.client); err != nil {
+				err = errors.Join(err, p.client.Close())
 			}
 		}
 		select {
 		case made <- err:
 		case <-ctx.Done():
 			if err == nil {
-				_ = c.Close() // nothing was written
-				_ = c.client.Close()
+				_ = p.async.Close() // nothing was written
+				_ = p.client.Close()
 			}
 		}
 	}()
 	select {
 	case err := <-made:
-		return c, err
+		return err
 	case <-ctx.Done():
 		p.hurry.Store(true)
-		return connected{}, fmt.Errorf("sink: connect a producer: %w", ctx.Err())
+		return fmt.Errorf("sink: connect a producer: %w", ctx.Err())
 	}
 }
 

@@ -193,8 +193,11 @@ func (t *transactor) settled(ctx context.Context, group string, want map[member.
 // revive makes a producer if there is none, trying until ctx ends.
 func (t *transactor) revive(ctx context.Context) error {
 	for try := 0; t.producer == nil; try++ {
-		err := t.start(ctx)
+		p, err := newProducer(ctx, t.cluster.Brokers, t.config, t.sizes, t.env)
 		if err == nil {
+			t.mu.Lock()
+			t.producer = p
+			t.mu.Unlock()
 			return nil
 		}
 		if err := t.judge("start", err); stage.IsPermanent(err) {
@@ -205,35 +208,6 @@ func (t *transactor) revive(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// start makes a producer. sarama takes no context for that; one that comes
-// after ctx has ended is closed again.
-func (t *transactor) start(ctx context.Context) error {
-	type made struct {
-		producer *producer
-		err      error
-	}
-	result := make(chan made)
-	t.closing.Go(func() {
-		p, err := newProducer(ctx, t.cluster.Brokers, t.config, t.sizes, t.env)
-		select {
-		case result <- made{p, err}:
-		case <-ctx.Done():
-			if err == nil {
-				p.finish()
-			}
-		}
-	})
-	select {
-	case m := <-result:
-		t.mu.Lock()
-		t.producer = m.producer
-		t.mu.Unlock()
-		return m.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (t *transactor) pause(ctx context.Context, try int, err error) error {
