@@ -59,3 +59,38 @@ func TestStopWhileAWriteBlocksInATransaction(t *testing.T) {
 		}
 	})
 }
+
+// TestRecordThatCannotBePublished stops the stage: what is before it in its
+// partition is published, and nothing behind it.
+func TestRecordThatCannotBePublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{}
+		l.fault = func(op string, r stage.Raw) error {
+			if op == "write" && string(r.Value) == "bad" {
+				return stage.Permanent(errors.New("too large"))
+			}
+			return nil
+		}
+		s := exactly(l, same)
+		s.DeadLetters = stage.Sink[stage.DeadLetter]{}
+		s.BatchSize = 20
+		for i := range 10 {
+			value := "good"
+			if i == 5 {
+				value = "bad"
+			}
+			l.src.Push(0, nil, value)
+			l.src.Push(1, nil, "good")
+		}
+		err := stage.Run(t.Context(), s)
+		if bad, ok := errors.AsType[*stage.RecordError](err); !ok || bad.Offset != 5 || bad.Step != stage.StepWrite || strings.Contains(err.Error(), "not finished") {
+			t.Errorf("error %v", err)
+		}
+		if n, one, two := len(l.topic("out")), l.src.Committed(0), l.src.Committed(1); n != 15 || one != 5 || two != 10 {
+			t.Errorf("%d published, %d and %d committed; want 15, 5 and 10", n, one, two)
+		}
+		if l.faults["write"] != 1 {
+			t.Errorf("it was written %d times", l.faults["write"])
+		}
+	})
+}
