@@ -11,7 +11,6 @@ type queue struct {
 }
 
 func (q *queue) push(k *task) {
-	k.next = nil
 	if q.last == nil {
 		q.first = k
 	} else {
@@ -45,15 +44,10 @@ func (q *queue) putBack(tasks []*task) {
 	}
 }
 
-// all goes through the tasks. They may leave this queue meanwhile.
+// all goes through the tasks. None may leave the queue meanwhile.
 func (q *queue) all() iter.Seq[*task] {
 	return func(yield func(*task) bool) {
-		for k := q.first; k != nil; {
-			next := k.next
-			if !yield(k) {
-				return
-			}
-			k = next
+		for k := q.first; k != nil && yield(k); k = k.next {
 		}
 	}
 }
