@@ -260,7 +260,6 @@ func (e *engine) dropWaiting(t *tenure) {
 			e.dropAll(&s.writing)
 			s.mode = writeNever
 		}
-		clear(t.unwritten)
 	}
 	e.cut(t)
 	e.unpark()

@@ -3,6 +3,7 @@ package stage_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -185,18 +186,29 @@ func TestDoneMapThatIsFullHoldsTheLaneOnly(t *testing.T) {
 	})
 }
 
-// TestParkedRecordsGoOnWhenAnotherLaneIsLost: they have waited for the memory
-// that its records took, and nothing else is in the stage to wake them.
-func TestParkedRecordsGoOnWhenAnotherLaneIsLost(t *testing.T) {
+// TestParkedRecordsGoOnWhenAnotherLaneGoes: they have waited for the memory that
+// its record took, and nothing else is in the stage to wake them.
+func TestParkedRecordsGoOnWhenAnotherLaneGoes(t *testing.T) {
+	t.Run("lost", func(t *testing.T) {
+		parkedBehind(t, func() error { time.Sleep(time.Hour); return nil }) // beyond DrainTimeout
+	})
+	t.Run("dropped", func(t *testing.T) {
+		parkedBehind(t, func() error { return stage.RetryAfter(errors.New("busy"), 3*time.Hour) })
+	})
+}
+
+// parkedBehind parks records of one lane behind a large record of another one,
+// of which nothing becomes.
+func parkedBehind(t *testing.T, nothing func() error) {
 	synctest.Test(t, func(t *testing.T) {
 		const stuck, large = 2_000, 1 << 20
-		var hung atomic.Int64
+		var begun atomic.Int64
 		release := make(chan struct{})
 		r := newRig(func(_ context.Context, s string) (string, error) {
 			switch s {
-			case "hangs":
-				hung.Add(1)
-				time.Sleep(time.Hour) // beyond DrainTimeout
+			case "large":
+				begun.Add(1)
+				return s, nothing()
 			case "stuck":
 				<-release
 			}
@@ -222,11 +234,11 @@ func TestParkedRecordsGoOnWhenAnotherLaneIsLost(t *testing.T) {
 		if n := len(r.sink.Values()); n <= 20_000 || n >= 25_000 {
 			t.Fatalf("%d records written; want the partition to be held up at its large ones", n)
 		}
-		push(1, "hangs", large)
+		push(1, "large", large)
 		time.Sleep(time.Second)
 		close(release)
 		time.Sleep(time.Second)
-		if n := len(r.sink.Values()); n >= 25_000+stuck || hung.Load() != 1 {
+		if n := len(r.sink.Values()); n >= 25_000+stuck || begun.Load() != 1 {
 			t.Fatalf("%d records written; want the large ones to wait for room", n)
 		}
 		r.src.Revoke(1)

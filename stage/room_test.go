@@ -136,3 +136,37 @@ func TestStopWhileTheReaderWaitsForRoom(t *testing.T) {
 		})
 	}
 }
+
+// TestRevokeMakesRoomBehindATransformThatHangs: what waits behind it in its
+// order is not begun any more, and takes no room from other partitions.
+func TestRevokeMakesRoomBehindATransformThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if s == "hangs" {
+				<-release
+			}
+			return s, nil
+		})
+		r.stage.Order, r.stage.MaxInFlight, r.stage.DrainTimeout = stage.ByPartition, 10, time.Minute
+		r.push("hangs")
+		for range 20 {
+			r.push("behind")
+		}
+		r.src.Push(1, nil, "other")
+		stop := r.start(t)
+		time.Sleep(time.Second)
+		if n := len(r.sink.Values()); n != 0 {
+			t.Fatalf("%d records written: the stage is not full", n)
+		}
+		go r.src.Revoke(0)
+		time.Sleep(time.Second)
+		if got := r.sink.Values(); len(got) != 1 || got[0] != "other" {
+			t.Errorf("written %q; want the other partition's record", got)
+		}
+		close(release)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
