@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,20 +18,19 @@ import (
 // producer writes by an asynchronous producer. Two goroutines hear its
 // answers until it is closed, a third one watches the topics.
 type producer struct {
-	client sarama.Client
-	async  sarama.AsyncProducer
-	sizes  sizes
-	topics []string // that the stage has named, and found when it began
-	log    *slog.Logger
-	heard  sync.WaitGroup
-	order  sync.Mutex        // keeps the records of one Write together
-	chosen map[string]answer // topics that records chose; under order
-	closed bool              // async takes nothing more; under order
-
+	client  sarama.Client
+	async   sarama.AsyncProducer
+	sizes   sizes
+	heard   sync.WaitGroup
 	unwatch context.CancelFunc
 	watched sync.WaitGroup
-	hurry   atomic.Bool           // nothing is worth waiting for any more
+
+	order  sync.Mutex // keeps the records of one Write together; guards the next two
+	topics topics
+	closed bool // async takes nothing more
+
 	refused atomic.Pointer[error] // why no record is written any more
+	hurry   atomic.Bool           // nothing is worth waiting for any more
 	ended   sync.Once
 }
 
@@ -45,7 +43,7 @@ type parcel struct {
 
 // newProducer connects. It leaves cfg as it is.
 func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, sizes sizes, env stage.Env) (*producer, error) {
-	p := &producer{sizes: sizes, topics: env.Topics, log: env.Logger}
+	p := &producer{sizes: sizes}
 	own := *cfg
 	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
 	txn := &own.Producer.Transaction.Retry
@@ -54,6 +52,7 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	if err := p.connect(ctx, brokers, &own); err != nil {
 		return nil, err
 	}
+	p.topics = topics{client: p.client, named: env.Topics}
 	p.heard.Go(func() {
 		for m := range p.async.Successes() {
 			k := m.Metadata.(*parcel)
@@ -68,7 +67,14 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	})
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.unwatch = cancel
-	p.watched.Go(func() { p.watch(watch) })
+	p.watched.Go(func() {
+		if topic, gone := p.topics.watch(watch); gone {
+			env.Logger.Error("a topic that the stage writes to does not exist any more", "topic", topic)
+			err := goneError(topic)
+			p.refused.Store(&err)
+			p.end()
+		}
+	})
 	return p, nil
 }
 
@@ -131,7 +137,7 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 		k.done, k.i = done, i
 		m := k.Set(&recs[i])
 		if i == 0 || m.Topic != recs[i-1].Topic {
-			limit, unknown = p.sizes.limit(m.Topic), p.unknown(m.Topic)
+			limit, unknown = p.sizes.limit(m.Topic), p.topics.unknown(m.Topic)
 		}
 		// sarama would find this out, too, but fail all that is in the same
 		// transaction.
@@ -167,7 +173,7 @@ func (p *producer) classify(e *sarama.ProducerError) error {
 	}
 	err := fmt.Errorf("sink: write to topic %q: %w", e.Msg.Topic, e.Err)
 	if errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-		if slices.Contains(p.topics, e.Msg.Topic) {
+		if slices.Contains(p.topics.named, e.Msg.Topic) {
 			return goneError(e.Msg.Topic)
 		}
 		return stage.Permanent(err) // the record chose it
