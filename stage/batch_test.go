@@ -222,3 +222,32 @@ func TestRetryAfterOfABatch(t *testing.T) {
 		}
 	})
 }
+
+// TestBatchWaitCountsFromTheFirstRecord, however many come behind it.
+func TestBatchWaitCountsFromTheFirstRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var sizes []int
+		var first time.Duration
+		r := newRig(nil)
+		r.stage.Transform = stage.TransformFunc[string, string](func(_ context.Context, in []string) ([]string, error) {
+			if sizes = append(sizes, len(in)); len(sizes) == 1 {
+				first = time.Since(start)
+			}
+			return in, nil
+		})
+		r.stage.Workers, r.stage.BatchSize, r.stage.BatchWait = 1, 100, time.Second
+		stop := r.start(t)
+		for range 10 {
+			r.push("value")
+			time.Sleep(300 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if first != time.Second || len(sizes) < 2 || sizes[0] != 4 {
+			t.Errorf("batches of %v, the first after %v; want 4 records after 1s", sizes, first)
+		}
+	})
+}
