@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/IBM/sarama"
 
@@ -119,40 +118,5 @@ func TestReadEndsWithItsContext(t *testing.T) {
 	cancel()
 	if b, err := r.Read(ctx); b.Lane != nil || err == nil {
 		t.Errorf("%v, %v", b, err)
-	}
-}
-
-// claim is a claim of partition 0 of a group that has committed nothing.
-type claim struct {
-	sarama.ConsumerGroupSession
-	sarama.ConsumerGroupClaim
-	ctx      context.Context
-	messages chan *sarama.ConsumerMessage
-}
-
-func (c *claim) Context() context.Context                 { return c.ctx }
-func (c *claim) Topic() string                            { return "in" }
-func (c *claim) Partition() int32                         { return 0 }
-func (c *claim) InitialOffset() int64                     { return sarama.OffsetOldest }
-func (c *claim) Messages() <-chan *sarama.ConsumerMessage { return c.messages }
-
-// TestPauseEndsWithItsClaim: sarama would keep it for the next one.
-func TestPauseEndsWithItsClaim(t *testing.T) {
-	group := &pausing{paused: make(map[int32]bool)}
-	r := &groupReader{group: group, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
-	c := &claim{ctx: t.Context(), messages: make(chan *sarama.ConsumerMessage, 2*queueRecords)}
-	for range cap(c.messages) {
-		c.messages <- &sarama.ConsumerMessage{Topic: "in"}
-	}
-	ended := make(chan error)
-	go func() { ended <- r.ConsumeClaim(c, c) }()
-	for paused := false; !paused; time.Sleep(time.Millisecond) {
-		r.mu.Lock()
-		paused = group.paused[0]
-		r.mu.Unlock()
-	}
-	close(c.messages)
-	if err := <-ended; err != nil || group.paused[0] || len(r.line)+len(r.lanes) != 0 {
-		t.Errorf("%v; paused: %v, %d lanes in line, %d known", err, group.paused[0], len(r.line), len(r.lanes))
 	}
 }
