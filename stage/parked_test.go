@@ -87,3 +87,44 @@ func TestBatchesUnderWayWhenALaneIsPaused(t *testing.T) {
 		}
 	})
 }
+
+// TestRevokeDropsParkedRecords: they are not begun when the lane gets room.
+func TestRevokeDropsParkedRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const stuck, all = 2_000, 30_000
+		var calls atomic.Int64
+		release := make(chan struct{})
+		r := newRig(func(_ context.Context, s string) (string, error) {
+			if calls.Add(1); s == "stuck" {
+				<-release
+			}
+			return s, nil
+		})
+		r.stage.Workers, r.stage.MaxInFlight, r.stage.DrainTimeout = stuck+8, 2*all, time.Hour
+		for range stuck {
+			r.push("stuck")
+		}
+		for range all - stuck {
+			r.push("free")
+		}
+		stop := r.start(t)
+		time.Sleep(time.Second)
+		begun := calls.Load()
+		if begun <= stuck || begun >= all {
+			t.Fatalf("%d records begun; want the partition to be held up", begun)
+		}
+		time.AfterFunc(time.Minute, func() { close(release) })
+		r.src.Revoke(0)
+		if n, c := calls.Load(), r.src.Committed(0); n != begun || c != begun {
+			t.Errorf("%d records begun, %d committed; want %d, as before the revoke", n, c, begun)
+		}
+		r.src.Assign(0)
+		time.Sleep(time.Minute)
+		if n, c := calls.Load(), r.src.Committed(0); n != all || c != all {
+			t.Errorf("%d records begun, %d committed; want %d", n, c, all)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
