@@ -77,7 +77,8 @@ func (t *transactor) Write(recs []stage.Raw, done func(i int, err error)) {
 	}
 	p.Write(recs, func(i int, err error) {
 		if isFencing(err) {
-			refused.Store(&err)
+			fenced := err // so that only this one escapes to the heap
+			refused.Store(&fenced)
 		}
 		done(i, err)
 	})
