@@ -122,6 +122,8 @@ func (e *engine) run(ctx context.Context, open func(context.Context, Env) (Reade
 	err := e.close(work)
 	e.acks.end()
 	hearer.Wait()
+	e.mu.Lock() // a worker that was left behind may fail the stage as late as now
+	defer e.mu.Unlock()
 	if left > 0 && e.err == nil {
 		err = errors.Join(fmt.Errorf("stage %q: %d records were not finished within DrainTimeout (%v); nothing is lost, they are read again by the next run", e.name, left, e.drainTimeout), err)
 	}

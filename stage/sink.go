@@ -48,7 +48,9 @@ type Writer interface {
 	// writes it again. Write may block, which slows the stage down.
 	Write(recs []Raw, done func(i int, err error))
 	// Close waits until done was called for all records, or ctx ends, and
-	// frees what the writer holds. Calls of Write are over.
+	// frees what the writer holds. Calls of Write are over, unless one has
+	// blocked for longer than the stage waits: that one, and whatever comes
+	// later, fails.
 	Close(context.Context) error
 }
 
