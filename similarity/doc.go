@@ -1,7 +1,8 @@
 // Package similarity finds, for a vector, the nearest items of a collection.
 //
 // A [Finder] answers a batch of queries. [Index] is the one in process: exact,
-// safe for concurrent use, saved to a file and loaded from it. Package
+// changed while it is searched, saved to a file and loaded from it; it finds all
+// within a radius too, and leaves out what it is told to ([Index.Where]). Package
 // similarity/bigquery has one that asks BigQuery. [Nearest] makes a Finder a
 // stage's transform:
 //

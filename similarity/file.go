@@ -15,19 +15,22 @@ func indexFile() sealed.Kind {
 	return sealed.Kind{Name: "similarity index", Magic: [8]byte([]byte("MILLRIDX")), Version: 1}
 }
 
-// Save writes the index, with a checksum, for [Load]. Searches go on meanwhile.
+// Save writes the index, with a checksum, for [Load]. Searches and changes go
+// on meanwhile; what is written is the index at one time.
 func (x *Index) Save(w io.Writer) error {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
+	now := x.table.snapshot()
 	err := sealed.Write(w, indexFile(), func(f *sealed.Writer) {
-		f.Uint32(uint32(x.metric))
-		f.String(x.space)
-		f.Uint64(uint64(x.dim))
-		f.Uint64(uint64(len(x.ids)))
-		for _, id := range x.ids {
-			f.String(id)
+		space, dim := now.space, now.dim
+		if now.live == 0 {
+			space, dim = "", 0
 		}
-		f.Float32s(x.rows)
+		f.Uint32(uint32(x.metric))
+		f.String(space)
+		f.Uint64(uint64(dim))
+		f.Uint64(uint64(now.live))
+		now.each(func(v *view, row int) { f.String(v.ids[row]) })
+		buf := make([]float32, now.width)
+		now.each(func(v *view, row int) { f.Float32s(v.values(buf, row)) })
 	})
 	if err != nil {
 		return fmt.Errorf("similarity: saving the index: %w", err)
@@ -51,10 +54,6 @@ func Load(r io.Reader) (*Index, error) {
 	if err := sealed.Read(r, indexFile(), x.read); err != nil {
 		return nil, fmt.Errorf("similarity: loading the index: %w", err)
 	}
-	x.sizes = make([]float64, len(x.ids))
-	for row := range x.sizes {
-		x.sizes[row] = x.metric.size(x.rows[row*x.dim : (row+1)*x.dim])
-	}
 	return &x, nil
 }
 
@@ -76,43 +75,46 @@ func LoadFile(path string) (*Index, error) {
 // from Save, so what a search relies on is checked as Add checks it.
 func (x *Index) read(f *sealed.Reader) error {
 	code := f.Uint32()
-	x.space = f.String()
+	space := f.String()
 	dim, n := f.Uint64(), f.Uint64()
 	if err := f.Err(); err != nil {
 		return err
 	}
-	if code > uint32(Cosine) {
+	if code > uint32(InnerProduct) {
 		return fmt.Errorf("metric %d is unknown", code)
 	}
-	metric := Metric(code)
+	x.metric = Metric(code)
 	if dim > math.MaxInt32 || n > math.MaxInt32 {
 		return fmt.Errorf("%d items of %d values is more than an index holds: the file is damaged", n, dim)
 	}
-	x.metric, x.dim = metric, int(dim)
-	x.rowOf = make(map[string]int)
-	for row := range int(n) {
+	if n == 0 && (dim != 0 || space != "") {
+		return errors.New("a space or a dimension without items")
+	}
+	var ids []string
+	there := make(map[string]bool)
+	for range int(n) {
 		id := f.String()
 		if err := f.Err(); err != nil {
 			return err
 		}
-		if _, twice := x.rowOf[id]; twice {
+		if there[id] {
 			return fmt.Errorf("id %q is there twice", id)
 		}
-		x.rowOf[id] = row
-		x.ids = append(x.ids, id)
+		there[id] = true
+		ids = append(ids, id)
 	}
-	x.rows = f.Float32s(dim * n)
-	if err := f.Err(); err != nil {
-		return err
-	}
-	if n == 0 && (dim != 0 || x.space != "") {
-		return errors.New("a space or a dimension without items")
-	}
-	for row, id := range x.ids {
-		v := vector.Vector{Space: x.space, Values: x.rows[row*x.dim : (row+1)*x.dim]}
-		if err := (Item{id, v}).CheckIn(metric, x.space, x.dim); err != nil {
+	for len(ids) > 0 {
+		items := make([]Item, min(len(ids), segmentRows))
+		for i := range items {
+			items[i] = Item{ids[i], vector.Vector{Space: space, Values: f.Float32s(dim)}}
+			if err := f.Err(); err != nil {
+				return err
+			}
+		}
+		if err := x.Add(items...); err != nil {
 			return err
 		}
+		ids = ids[len(items):]
 	}
 	return nil
 }

@@ -19,15 +19,21 @@ const (
 	// direction) to 2 (opposite). Of a vector of zeros it is undefined, so
 	// such vectors are refused.
 	Cosine
+	// InnerProduct is -a.b, so that a smaller distance is nearer here too; it
+	// may be negative, and an item need not be the nearest to itself. For
+	// vectors of length 1 its order is that of the other two.
+	InnerProduct
 )
 
-// String is "euclidean" or "cosine".
+// String is "euclidean", "cosine" or "inner product".
 func (m Metric) String() string {
 	switch m {
 	case Euclidean:
 		return "euclidean"
 	case Cosine:
 		return "cosine"
+	case InnerProduct:
+		return "inner product"
 	}
 	return fmt.Sprintf("Metric(%d)", uint8(m))
 }
@@ -49,6 +55,8 @@ func (m Metric) Distance(a, b []float32) (float64, error) {
 			return 0, errZero
 		}
 		return cosineDistance(dot(q, b), aa, bb), nil
+	case InnerProduct:
+		return 0 - dot(q, b), nil // not -0
 	}
 	return 0, m.unknown()
 }
@@ -56,7 +64,7 @@ func (m Metric) Distance(a, b []float32) (float64, error) {
 // Check is [vector.Vector.Check], and what the metric asks for besides: under
 // Cosine, a vector that is not all zeros.
 func (m Metric) Check(v vector.Vector) error {
-	if m > Cosine {
+	if m > InnerProduct {
 		return m.unknown()
 	}
 	if err := v.Check(); err != nil {
@@ -85,7 +93,7 @@ func (m Metric) CheckIn(v vector.Vector, space string, dim int) error {
 var errZero = errors.New("similarity: all values are 0: a vector without direction has no cosine distance")
 
 func (m Metric) unknown() error {
-	return fmt.Errorf("similarity: %v is not a metric: use Euclidean or Cosine", m)
+	return fmt.Errorf("similarity: %v is not a metric: use Euclidean, Cosine or InnerProduct", m)
 }
 
 // cosineDistance of the dot product ab and the squared lengths aa and bb. One

@@ -2,33 +2,29 @@ package similarity
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
-// topK keeps the k nearest hits it is offered, in a heap with the farthest on
-// top. k is at least 1.
+// topK keeps the k nearest hits it is offered that are within radius, in a
+// heap with the farthest on top. k is at least 1.
 type topK struct {
-	k    int
-	heap []Hit
+	k      int
+	radius float64
+	heap   []Hit
 }
 
 // worst is the distance that a hit must not exceed to get in.
 func (t *topK) worst() float64 {
 	if len(t.heap) < t.k {
-		return math.Inf(1)
+		return t.radius
 	}
 	return t.heap[0].Distance
 }
 
-// worstSquare is worst squared, and a little more: two squares that differ in
-// their last bit may have the same root, and then the id decides.
-func (t *topK) worstSquare() float64 {
-	d := t.worst()
-	return d * d * (1 + 1e-14)
-}
-
 func (t *topK) offer(h Hit) {
+	if !(h.Distance <= t.radius) {
+		return
+	}
 	if len(t.heap) < t.k {
 		t.heap = append(t.heap, h)
 		for i := len(t.heap) - 1; i > 0; {

@@ -31,20 +31,24 @@ func beforeGuard(t *testing.T, size int) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(&m[pages*page-size*4])), size)
 }
 
-// A read beyond the query or the rows ends this test's process.
-func TestReadsNothingBeyond(t *testing.T) {
-	const most, n = 70, 5
-	q, rows := beforeGuard(t, most), beforeGuard(t, n*most)
-	dst := beforeGuard(t, n)
+// A read beyond the queries, the rows or the cuts, or a write beyond the
+// results, ends this test's process.
+func TestTouchesNothingBeyond(t *testing.T) {
+	const most, n = 40, 2 * simd.Block
+	q, group := beforeGuard(t, most), beforeGuard(t, most*simd.Group)
+	rows, sizes := beforeGuard(t, n*most), beforeGuard(t, n)
+	dots := beforeGuard(t, n*simd.Group)
+	words := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*2*simd.Group)))), 2*simd.Group)
+	cuts := (*simd.Cuts)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*simd.Group))))
 	for _, k := range kernels() {
 		for dim := 1; dim <= most; dim++ {
-			q, rows := q[most-dim:], rows[n*(most-dim):]
+			q, group, rows := q[most-dim:], group[(most-dim)*simd.Group:], rows[n*(most-dim):]
 			for i := range rows {
-				q[i%dim], rows[i] = 1, 2
+				q[i%dim], group[i%(dim*simd.Group)], rows[i] = 1, 1, 2
 			}
-			k.Dots(dst, q, rows)
-			k.Dots2(dst, dst, q, q, rows)
-			for _, d := range dst {
+			k.Scan(dots[n*(simd.Group-1):], words[2*(simd.Group-1):], q, simd.Cut{}, rows, sizes, n)
+			k.ScanGroup(dots, words, group, cuts, rows, sizes, n)
+			for _, d := range dots {
 				if d != float32(2*dim) {
 					t.Fatalf("%v, dim %d: %v, want %d", k, dim, d, 2*dim)
 				}

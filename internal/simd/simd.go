@@ -1,5 +1,5 @@
-// Package simd computes sums of products with the instructions of the processor it
-// runs on, and says how wrong those in float32 may be.
+// Package simd compares queries with rows and sums products, with the instructions
+// of the processor it runs on, and says how wrong what is in float32 may be.
 package simd
 
 import "math"
@@ -28,7 +28,7 @@ func (k Kernel) String() string {
 	}
 }
 
-// Bound tells how far a dot product of n values from [Kernel.Dots] may be from
+// Bound tells how far a dot product of n values from [Kernel.Scan] may be from
 // the true one, whatever the kernel, if it is finite:
 //
 //	|computed - true| <= relative |q| |x| + absolute
@@ -50,67 +50,4 @@ func Bound(n int) (relative, absolute float64) {
 		return math.Inf(1), math.Inf(1)
 	}
 	return nu / (1 - nu), 4 * float64(n) * 0x1p-126
-}
-
-// block is how many rows the assembly takes at a time.
-const block = 4
-
-// Dots sets dst[i] to the dot product of q with row i of rows, row-major, for
-// all of dst; rows must be that long. k must be at most [Best].
-func (k Kernel) Dots(dst, q, rows []float32) {
-	dim := len(q)
-	n := len(dst)
-	rows = rows[:n*dim]
-	if k == Portable || n < block || dim == 0 {
-		portable(dst, q, rows)
-		return
-	}
-	k.dots(dst, q, rows)
-	if n%block != 0 { // the last rows again, among them those left out
-		k.dots(dst[n-block:], q, rows[(n-block)*dim:])
-	}
-}
-
-// Dots2 is [Kernel.Dots] for two queries of one length, and faster than twice
-// that: it loads each row once.
-func (k Kernel) Dots2(dst0, dst1, q0, q1, rows []float32) {
-	dim := len(q0)
-	n := len(dst0)
-	rows, q1, dst1 = rows[:n*dim], q1[:dim], dst1[:n]
-	if k == Portable || n < block || dim == 0 {
-		portable(dst0, q0, rows)
-		portable(dst1, q1, rows)
-		return
-	}
-	k.dots2(dst0, dst1, q0, q1, rows)
-	if n%block != 0 {
-		k.dots2(dst0[n-block:], dst1[n-block:], q0, q1, rows[(n-block)*dim:])
-	}
-}
-
-// portable is Dots in plain Go.
-func portable(dst, q, rows []float32) {
-	for i := range dst {
-		dst[i] = dot(q, rows[i*len(q):(i+1)*len(q)])
-	}
-}
-
-func dot(q, x []float32) float32 {
-	const block = 16
-	q = q[:len(x)]
-	var s0, s1, s2, s3 float32
-	for len(x) >= block {
-		qb, xb := (*[block]float32)(q), (*[block]float32)(x)
-		for i := 0; i < block; i += 4 {
-			s0 += qb[i] * xb[i]
-			s1 += qb[i+1] * xb[i+1]
-			s2 += qb[i+2] * xb[i+2]
-			s3 += qb[i+3] * xb[i+3]
-		}
-		q, x = q[block:], x[block:]
-	}
-	for i, v := range x {
-		s0 += q[i] * v
-	}
-	return (s0 + s1) + (s2 + s3)
 }

@@ -1,0 +1,352 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// Registers of all loops:
+//
+//	DI, R13   dots and in, of this block
+//	SI, BX    the query or queries, and the next value of each
+//	R8 ...    the rows, R14 their sizes
+//	DX        a panel's bytes, AX the offset in it
+//	R12       the cuts
+//	R15       panels or blocks to go
+//
+// A panel's value j is one cache line: 16 rows. A lane never meets another,
+// so that there is nothing to add up at the end of a row.
+
+// v NLT limit: greater, equal, or not a number.
+#define NLT $0x15
+
+// One line, at off, of a panel for one query.
+#define LINE_AVX2(line, value, A, B) \
+	VBROADCASTSS value(BX), Y8;       \
+	VFMADD231PS line(R8), Y8, A;      \
+	VFMADD231PS line+32(R8), Y8, B
+
+#define LINE_AVX512(line, value, V, A) \
+	VMOVUPS line(R8), V;              \
+	VFMADD231PS.BCST value(BX), V, A
+
+// func scan1AVX2(dots *float32, in *uint64, q *float32, cut *Cut, rows, sizes *float32, dim, panels int)
+TEXT ·scan1AVX2(SB), NOSPLIT, $0-64
+	MOVQ dots+0(FP), DI
+	MOVQ in+8(FP), R13
+	MOVQ q+16(FP), SI
+	MOVQ cut+24(FP), R12
+	MOVQ rows+32(FP), R8
+	MOVQ sizes+40(FP), R14
+	MOVQ dim+48(FP), DX
+	MOVQ panels+56(FP), R15
+	VBROADCASTSS (R12), Y14
+	VBROADCASTSS 4(R12), Y15
+
+panel:
+	MOVQ SI, BX
+	MOVQ DX, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ $4, CX
+	JLT  rest
+
+four:
+	PREFETCHT0 2048(R8)
+	PREFETCHT0 2112(R8)
+	PREFETCHT0 2176(R8)
+	PREFETCHT0 2240(R8)
+	LINE_AVX2(0, 0, Y0, Y1)
+	LINE_AVX2(64, 4, Y2, Y3)
+	LINE_AVX2(128, 8, Y4, Y5)
+	LINE_AVX2(192, 12, Y6, Y7)
+	ADDQ $256, R8
+	ADDQ $16, BX
+	SUBQ $4, CX
+	JGE  four
+
+rest:
+	ADDQ $4, CX
+	JZ   sum
+
+one:
+	LINE_AVX2(0, 0, Y0, Y1)
+	ADDQ $64, R8
+	ADDQ $4, BX
+	DECQ CX
+	JNZ  one
+
+sum:
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+	VADDPS Y6, Y4, Y4
+	VADDPS Y7, Y5, Y5
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VFNMADD231PS (R14), Y14, Y0
+	VFNMADD231PS 32(R14), Y14, Y1
+	VCMPPS NLT, Y15, Y0, Y0
+	VCMPPS NLT, Y15, Y1, Y1
+	VMOVMSKPS Y0, AX
+	VMOVMSKPS Y1, CX
+	MOVB AX, (R13)
+	MOVB CX, 1(R13)
+	ADDQ $64, DI
+	ADDQ $64, R14
+	ADDQ $2, R13
+	DECQ R15
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func scan1AVX512(dots *float32, in *uint64, q *float32, cut *Cut, rows, sizes *float32, dim, panels int)
+TEXT ·scan1AVX512(SB), NOSPLIT, $0-64
+	MOVQ dots+0(FP), DI
+	MOVQ in+8(FP), R13
+	MOVQ q+16(FP), SI
+	MOVQ cut+24(FP), R12
+	MOVQ rows+32(FP), R8
+	MOVQ sizes+40(FP), R14
+	MOVQ dim+48(FP), DX
+	MOVQ panels+56(FP), R15
+	VBROADCASTSS (R12), Z14
+	VBROADCASTSS 4(R12), Z15
+
+panel:
+	MOVQ SI, BX
+	MOVQ DX, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ $4, CX
+	JLT  rest
+
+four:
+	PREFETCHT0 2048(R8)
+	PREFETCHT0 2112(R8)
+	PREFETCHT0 2176(R8)
+	PREFETCHT0 2240(R8)
+	LINE_AVX512(0, 0, Z8, Z0)
+	LINE_AVX512(64, 4, Z9, Z1)
+	LINE_AVX512(128, 8, Z10, Z2)
+	LINE_AVX512(192, 12, Z11, Z3)
+	ADDQ $256, R8
+	ADDQ $16, BX
+	SUBQ $4, CX
+	JGE  four
+
+rest:
+	ADDQ $4, CX
+	JZ   sum
+
+one:
+	LINE_AVX512(0, 0, Z8, Z0)
+	ADDQ $64, R8
+	ADDQ $4, BX
+	DECQ CX
+	JNZ  one
+
+sum:
+	VADDPS Z1, Z0, Z0
+	VADDPS Z3, Z2, Z2
+	VADDPS Z2, Z0, Z0
+	VMOVUPS Z0, (DI)
+	VFNMADD231PS (R14), Z14, Z0
+	VCMPPS NLT, Z15, Z0, K1
+	KMOVW K1, (R13)
+	ADDQ $64, DI
+	ADDQ $64, R14
+	ADDQ $2, R13
+	DECQ R15
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// The line in Y12 and Y13 for one query of the group.
+#define QUERY_AVX2(value, Q, A, B) \
+	VBROADCASTSS value(BX), Q;      \
+	VFMADD231PS Y12, Q, A;          \
+	VFMADD231PS Y13, Q, B
+
+// Stores query j's 16 dot products, and their bits; the rows' sizes are in
+// Y12 and Y13.
+#define CUT_AVX2(j, A, B) \
+	VMOVUPS A, 256*j(DI);           \
+	VMOVUPS B, 256*j+32(DI);        \
+	VBROADCASTSS 4*j(R12), Y14;     \
+	VBROADCASTSS 24+4*j(R12), Y15;  \
+	VFNMADD231PS Y12, Y14, A;       \
+	VFNMADD231PS Y13, Y14, B;       \
+	VCMPPS NLT, Y15, A, A;          \
+	VCMPPS NLT, Y15, B, B;          \
+	VMOVMSKPS A, CX;                \
+	VMOVMSKPS B, AX;                \
+	MOVB CX, 8*j(R13);              \
+	MOVB AX, 8*j+1(R13)
+
+// func scanGroupAVX2(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int)
+TEXT ·scanGroupAVX2(SB), NOSPLIT, $0-64
+	MOVQ dots+0(FP), DI
+	MOVQ in+8(FP), R13
+	MOVQ group+16(FP), SI
+	MOVQ cuts+24(FP), R12
+	MOVQ rows+32(FP), R8
+	MOVQ sizes+40(FP), R14
+	MOVQ dim+48(FP), DX
+	MOVQ blocks+56(FP), R15
+
+block:
+	MOVQ $4, R9 // panels to go
+
+panel:
+	MOVQ SI, BX
+	MOVQ DX, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+line:
+	VMOVUPS (R8), Y12
+	VMOVUPS 32(R8), Y13
+	QUERY_AVX2(0, Y14, Y0, Y1)
+	QUERY_AVX2(4, Y15, Y2, Y3)
+	QUERY_AVX2(8, Y14, Y4, Y5)
+	QUERY_AVX2(12, Y15, Y6, Y7)
+	QUERY_AVX2(16, Y14, Y8, Y9)
+	QUERY_AVX2(20, Y15, Y10, Y11)
+	ADDQ $64, R8
+	ADDQ $24, BX
+	DECQ CX
+	JNZ  line
+
+	VMOVUPS (R14), Y12
+	VMOVUPS 32(R14), Y13
+	CUT_AVX2(0, Y0, Y1)
+	CUT_AVX2(1, Y2, Y3)
+	CUT_AVX2(2, Y4, Y5)
+	CUT_AVX2(3, Y6, Y7)
+	CUT_AVX2(4, Y8, Y9)
+	CUT_AVX2(5, Y10, Y11)
+	ADDQ $64, DI
+	ADDQ $64, R14
+	ADDQ $2, R13
+	DECQ R9
+	JNZ  panel
+
+	ADDQ $1280, DI // of 6 x 256, 256 are behind
+	ADDQ $40, R13  // of 6 x 8, 8 are behind
+	DECQ R15
+	JNZ  block
+	VZEROUPPER
+	RET
+
+// The lines in Z24 to Z27, one of each panel, for one query of the group.
+#define QUERY_AVX512(value, Q, A, B, C, D) \
+	VBROADCASTSS value(BX), Q;  \
+	VFMADD231PS Z24, Q, A;      \
+	VFMADD231PS Z25, Q, B;      \
+	VFMADD231PS Z26, Q, C;      \
+	VFMADD231PS Z27, Q, D
+
+#define ZERO4(A, B, C, D) \
+	VPXORD A, A, A; \
+	VPXORD B, B, B; \
+	VPXORD C, C, C; \
+	VPXORD D, D, D
+
+// Stores query j's 64 dot products, and their bits; the rows' sizes are in
+// Z24 to Z27.
+#define CUT_AVX512(j, A, B, C, D) \
+	VMOVUPS A, 256*j(DI);           \
+	VMOVUPS B, 256*j+64(DI);        \
+	VMOVUPS C, 256*j+128(DI);       \
+	VMOVUPS D, 256*j+192(DI);       \
+	VBROADCASTSS 4*j(R12), Z28;     \
+	VBROADCASTSS 24+4*j(R12), Z29;  \
+	VFNMADD231PS Z24, Z28, A;       \
+	VFNMADD231PS Z25, Z28, B;       \
+	VFNMADD231PS Z26, Z28, C;       \
+	VFNMADD231PS Z27, Z28, D;       \
+	VCMPPS NLT, Z29, A, K1;         \
+	VCMPPS NLT, Z29, B, K2;         \
+	VCMPPS NLT, Z29, C, K3;         \
+	VCMPPS NLT, Z29, D, K4;         \
+	KMOVW K1, 8*j(R13);             \
+	KMOVW K2, 8*j+2(R13);           \
+	KMOVW K3, 8*j+4(R13);           \
+	KMOVW K4, 8*j+6(R13)
+
+// func scanGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int)
+TEXT ·scanGroupAVX512(SB), NOSPLIT, $0-64
+	MOVQ dots+0(FP), DI
+	MOVQ in+8(FP), R13
+	MOVQ group+16(FP), SI
+	MOVQ cuts+24(FP), R12
+	MOVQ rows+32(FP), R8
+	MOVQ sizes+40(FP), R14
+	MOVQ dim+48(FP), DX
+	MOVQ blocks+56(FP), R15
+	SHLQ $6, DX
+
+block:
+	LEAQ (R8)(DX*1), R9
+	LEAQ (R9)(DX*1), R10
+	LEAQ (R10)(DX*1), R11
+	MOVQ SI, BX
+	XORL AX, AX
+	ZERO4(Z0, Z1, Z2, Z3)
+	ZERO4(Z4, Z5, Z6, Z7)
+	ZERO4(Z8, Z9, Z10, Z11)
+	ZERO4(Z12, Z13, Z14, Z15)
+	ZERO4(Z16, Z17, Z18, Z19)
+	ZERO4(Z20, Z21, Z22, Z23)
+
+line:
+	VMOVUPS (R8)(AX*1), Z24
+	VMOVUPS (R9)(AX*1), Z25
+	VMOVUPS (R10)(AX*1), Z26
+	VMOVUPS (R11)(AX*1), Z27
+	QUERY_AVX512(0, Z28, Z0, Z1, Z2, Z3)
+	QUERY_AVX512(4, Z29, Z4, Z5, Z6, Z7)
+	QUERY_AVX512(8, Z30, Z8, Z9, Z10, Z11)
+	QUERY_AVX512(12, Z31, Z12, Z13, Z14, Z15)
+	QUERY_AVX512(16, Z28, Z16, Z17, Z18, Z19)
+	QUERY_AVX512(20, Z29, Z20, Z21, Z22, Z23)
+	ADDQ $64, AX
+	ADDQ $24, BX
+	CMPQ AX, DX
+	JLT  line
+
+	VMOVUPS (R14), Z24
+	VMOVUPS 64(R14), Z25
+	VMOVUPS 128(R14), Z26
+	VMOVUPS 192(R14), Z27
+	CUT_AVX512(0, Z0, Z1, Z2, Z3)
+	CUT_AVX512(1, Z4, Z5, Z6, Z7)
+	CUT_AVX512(2, Z8, Z9, Z10, Z11)
+	CUT_AVX512(3, Z12, Z13, Z14, Z15)
+	CUT_AVX512(4, Z16, Z17, Z18, Z19)
+	CUT_AVX512(5, Z20, Z21, Z22, Z23)
+	ADDQ $1536, DI
+	ADDQ $48, R13
+	ADDQ $256, R14
+	LEAQ (R11)(DX*1), R8
+	DECQ R15
+	JNZ  block
+	VZEROUPPER
+	RET

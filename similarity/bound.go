@@ -1,0 +1,126 @@
+package similarity
+
+import (
+	"math"
+
+	"github.com/millrace-go/millrace/internal/simd"
+)
+
+// bound tells, from a dot product in float32, between what a distance lies,
+// so that few rows need the exact one.
+//
+// It speaks of a row's score: the squared distance by Euclid, and the distance
+// itself by the other metrics. For the proof, let q and x be the query and the
+// row, p their true dot product, and p' the kernel's, finite, so that
+// |p'-p| <= r|q||x| + a (see [simd.Bound]); and let s, which is much larger
+// than needed, stand for all roundings in float64: those of the lengths, of
+// what is computed here, and of the distance itself, which is what decides. g
+// is r+s. The score is then within
+//
+//	Euclidean    |q|^2+|x|^2 - 2p'   +- (g(|q|^2+|x|^2) + 2a), as 2|q||x| <= |q|^2+|x|^2
+//	Cosine       1 - p'/(|q||x|)     +- (g + a/(|q||x|))
+//	InnerProduct -p'                 +- (g|q||x| + a)
+//
+// A row whose score's lower end exceeds k others' upper ends is not among the
+// k nearest, not even by a tie: s is so large that the roots of scores so far
+// apart differ too.
+//
+// By a projection (see [Refined]) the rows that are scanned are shorter than
+// those that are measured. The score is the squared distance, by cosine that
+// of the vectors made as long as 1, and lies above what is computed of the
+// short rows, but for an error of g; the upper end is farther off by
+// 4 |q'||x'|, q' and x' being what the projection leaves out: the last value
+// of each row.
+type bound struct {
+	metric    Metric // of the rows that are scanned
+	measured  Metric // of those that are measured
+	projected bool
+	g, a      float64
+	slack     float64 // s
+}
+
+// newBound is for rows of dim values that are scanned and measured.
+func newBound(metric Metric, dim int) bound {
+	relative, absolute := simd.Bound(dim)
+	slack := float64(dim+16) * 0x1p-50
+	return bound{metric: metric, measured: metric, g: relative + slack, a: absolute, slack: slack}
+}
+
+// size is what a bound needs to know of a row whose square is given: half of
+// that by Euclid, else the length.
+func (m Metric) size(square float64) float64 {
+	if m == Euclidean {
+		return square / 2
+	}
+	return math.Sqrt(square)
+}
+
+// between returns the ends of the score of a row.
+func (b *bound) between(q *query, size float64, dot float32) (low, high float64) {
+	p := float64(dot)
+	if b.g > 0.5 || p-p != 0 { // too many values for float32 to tell anything, or overflow
+		return math.Inf(-1), math.Inf(1)
+	}
+	var score, off float64
+	switch b.metric {
+	case Euclidean:
+		squares := q.square + 2*size
+		score, off = squares-2*p, b.g*squares+2*b.a
+	case Cosine:
+		lengths := q.length * size
+		// The distance is cut off at 0 and 2.
+		score, off = 1-p/lengths, b.g+b.a/lengths
+		return min(score-off, 2), max(score+off, 0)
+	case InnerProduct:
+		score, off = -p, b.g*q.length*size+b.a
+	}
+	return score - off, score + off
+}
+
+// score is the highest that a row may have whose distance is not more than d.
+func (b *bound) score(d float64) float64 {
+	switch {
+	case b.projected && b.measured == Cosine: // of vectors as long as 1, the square is 2-2cos
+		return 2*d + 4*b.slack
+	case b.metric == Euclidean:
+		// Two squares that differ in their last bit may have the same root, and
+		// then the id decides.
+		return d * d * (1 + 1e-14)
+	}
+	return d
+}
+
+// cut is what keeps all rows in whose score's lower end is at most highest.
+// No row is longer than largest.
+//
+// It is between, solved for p': p' - slope size >= limit. The kernel computes
+// the left side of that with one rounding, which moves nothing over a float32.
+// Slope and limit are rounded, and the sizes were, so that all errs towards in;
+// tiny stands for what may be flushed to 0. Where a dot product could overflow
+// in float32, it tells nothing.
+func (b *bound) cut(q *query, highest, largest float64) simd.Cut {
+	const tiny = 0x1p-124
+	all := simd.Cut{Limit: float32(math.Inf(-1))}
+	if b.g > 0.5 || math.IsInf(highest, 1) || q.length*largest > 0x1p126 {
+		return all
+	}
+	var slope, limit float64
+	switch b.metric {
+	case Euclidean:
+		slope, limit = 1-b.g, ((1-b.g)*q.square-highest)/2-b.a
+	case Cosine:
+		slope, limit = (1-highest-b.g)*q.length, -b.a
+	case InnerProduct:
+		slope, limit = -b.g*q.length, -highest-b.a
+	}
+	limit -= (1 + math.Abs(slope)) * tiny
+	// What is computed here has roundings too: of a few of float64's last bits,
+	// where g has thousands.
+	if slope < 0 {
+		slope = min(slope*(1+0x1p-22), -0x1p-126)
+	}
+	if limit > 0 && limit < 0x1p-126 {
+		limit = 0
+	}
+	return simd.Cut{Slope: down(slope), Limit: down(limit)}
+}

@@ -1,0 +1,173 @@
+package similarity
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sync/atomic"
+)
+
+// search is what one goroutine knows of the answer to one query.
+//
+// A row that is in is first a candidate. The k lowest of the upper ends of
+// the scores seen make highest, which no row needs to exceed, so that most
+// candidates are out again before they are measured. When there are many, or
+// the rows are at an end, those that are left are measured, the most
+// promising first.
+type search struct {
+	scan   *scan
+	q      *query
+	shared *atomicMin // highest of all goroutines that search for this query
+
+	highest float64
+	highs   floatHeap // the k lowest upper ends
+	waiting []candidate
+	best    topK
+	refined int       // rows measured
+	dropped float64   // by a budget: the lowest lower end of what was not measured
+	buf     []float32 // a row; the goroutine's
+}
+
+type candidate struct {
+	low       float64
+	view, row int
+}
+
+// settleAt is how many candidates wait before they are measured.
+func (s *search) settleAt() int { return max(4*s.scan.k, 256) }
+
+// offer is called with every row that is in.
+func (s *search) offer(c candidate, high float64) {
+	if c.low > s.highest {
+		return
+	}
+	if s.scan.nearest && s.highs.keep(high, s.scan.k) && len(s.highs) == s.scan.k {
+		s.lower(s.highs[0])
+	}
+	s.waiting = append(s.waiting, c)
+	if s.scan.budget > 0 {
+		if len(s.waiting) >= 2*s.scan.budget+64 {
+			s.spare()
+		}
+	} else if len(s.waiting) >= s.settleAt() {
+		s.settle()
+	}
+}
+
+// lower tells that no score above highest is wanted.
+func (s *search) lower(highest float64) {
+	if highest < s.highest {
+		s.highest = s.shared.lower(highest)
+	}
+}
+
+// spare leaves as many candidates as may be measured.
+func (s *search) spare() {
+	slices.SortFunc(s.waiting, candidate.compare)
+	if n := s.scan.budget; len(s.waiting) > n {
+		s.waiting = s.waiting[:n]
+		// For this goroutine, that is the bar from now on.
+		s.highest = min(s.highest, s.waiting[n-1].low)
+		s.dropped = min(s.dropped, s.highest)
+	}
+}
+
+// settle measures the candidates.
+func (s *search) settle() {
+	if s.scan.budget > 0 {
+		s.spare()
+	} else {
+		slices.SortFunc(s.waiting, candidate.compare)
+	}
+	for _, c := range s.waiting {
+		if c.low > s.highest {
+			break // and so are the others
+		}
+		v := &s.scan.snapshot.views[c.view]
+		s.refined++
+		values := v.values(s.buf, c.row)
+		if d := s.scan.bound.measured.distance(s.q, values, s.best.worst()); d <= s.best.worst() {
+			s.best.offer(Hit{v.ids[c.row], d})
+			if s.scan.nearest && len(s.best.heap) == s.best.k {
+				s.lower(s.scan.bound.score(s.best.worst()))
+			}
+		}
+	}
+	s.waiting = s.waiting[:0]
+}
+
+// merge takes over what another search for the same query found.
+func (s *search) merge(other *search) {
+	for _, high := range other.highs {
+		s.highs.keep(high, s.scan.k)
+	}
+	if len(s.highs) == s.scan.k && s.scan.nearest {
+		s.lower(s.highs[0])
+	}
+	for _, h := range other.best.heap {
+		s.best.offer(h)
+	}
+	if s.scan.nearest && len(s.best.heap) == s.best.k {
+		s.lower(s.scan.bound.score(s.best.worst()))
+	}
+	s.waiting = append(s.waiting, other.waiting...)
+	s.refined += other.refined
+	s.dropped = min(s.dropped, other.dropped)
+}
+
+// compare orders candidates: the most promising first.
+func (c candidate) compare(other candidate) int { return cmp.Compare(c.low, other.low) }
+
+// floatHeap keeps the lowest numbers, with the highest of them on top.
+type floatHeap []float64
+
+// keep puts v in if it is among the k lowest, and tells whether it is.
+func (h *floatHeap) keep(v float64, k int) bool {
+	heap := *h
+	if len(heap) < k {
+		heap = append(heap, v)
+		for i := len(heap) - 1; i > 0 && heap[i] > heap[(i-1)/2]; i = (i - 1) / 2 {
+			heap[i], heap[(i-1)/2] = heap[(i-1)/2], heap[i]
+		}
+		*h = heap
+		return true
+	}
+	if v >= heap[0] {
+		return false
+	}
+	heap[0] = v
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= len(heap) {
+			return true
+		}
+		if child+1 < len(heap) && heap[child+1] > heap[child] {
+			child++
+		}
+		if heap[child] <= heap[i] {
+			return true
+		}
+		heap[i], heap[child] = heap[child], heap[i]
+		i = child
+	}
+}
+
+// atomicMin is the lowest number that goroutines have told each other.
+type atomicMin struct{ bits atomic.Uint64 }
+
+func (a *atomicMin) set(v float64) { a.bits.Store(math.Float64bits(v)) }
+func (a *atomicMin) load() float64 { return math.Float64frombits(a.bits.Load()) }
+
+// lower makes it v if that is lower, and returns what it is then.
+func (a *atomicMin) lower(v float64) float64 {
+	for {
+		old := a.bits.Load()
+		was := math.Float64frombits(old)
+		if was <= v {
+			return was
+		}
+		if a.bits.CompareAndSwap(old, math.Float64bits(v)) {
+			return v
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package similarity
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/millrace-go/millrace/internal/simd"
+)
+
+// table is a collection that changes while it is searched: a search takes the
+// snapshot that is there, and no lock. Changes wait for each other.
+//
+// A replaced or deleted row stays where it is, marked with the version from
+// which on it is gone; a segment of which more than half is gone is copied
+// without it. The zero table is empty.
+type table struct {
+	current atomic.Pointer[snapshot] // nil is empty
+
+	mu    sync.Mutex // held by changes
+	next  snapshot   // what is published at the end of a change
+	rowOf map[string]location
+	dead  []int // rows gone, of each segment
+	tail  int   // the segment that takes rows
+}
+
+// location is a row's segment and its place there.
+type location struct{ segment, row int }
+
+func (t *table) snapshot() *snapshot {
+	if s := t.current.Load(); s != nil {
+		return s
+	}
+	return &snapshot{}
+}
+
+// encoder makes rows of items: what is scanned, its size, and its length.
+type encoder interface {
+	// shape is the number of values that are scanned, and that are kept beside, for items of
+	// dim values.
+	shape(dim int) (width, full int)
+	// encode returns the row for an item's values: valid until the next call.
+	encode(values []float32) row
+}
+
+type row struct {
+	values, full []float32
+	size, length float64
+}
+
+// add puts checked items there. Items of another space or dimension come only
+// when the table is empty.
+func (t *table) add(e encoder, items []Item) {
+	s := &t.next
+	if first := items[0].Vector; s.live == 0 {
+		*s = snapshot{space: first.Space, dim: len(first.Values), version: s.version}
+		s.width, _ = e.shape(s.dim)
+		t.rowOf, t.dead, t.tail = make(map[string]location, len(items)), nil, 0
+	}
+	s.version++
+	for i, it := range items {
+		t.remove(it.ID)
+		r := e.encode(it.Vector.Values)
+		v, at := t.place(e, len(items)-i)
+		v.set(at.row, it.ID, r.values, r.full, r.size)
+		v.rows++
+		v.largest = max(v.largest, r.length)
+		t.rowOf[it.ID] = at
+		s.live++
+	}
+	t.publish(e)
+}
+
+// delete takes items away, and tells how many were there.
+func (t *table) delete(e encoder, ids []string) int {
+	before := t.next.live
+	t.next.version++
+	for _, id := range ids {
+		t.remove(id)
+	}
+	t.publish(e)
+	return before - t.next.live
+}
+
+func (t *table) remove(id string) {
+	at, there := t.rowOf[id]
+	if !there {
+		return
+	}
+	t.next.views[at.segment].died[at.row].Store(t.next.version)
+	t.dead[at.segment]++
+	t.next.live--
+	delete(t.rowOf, id)
+}
+
+// place is where the next row goes, of so many that are to come.
+func (t *table) place(e encoder, coming int) (*view, location) {
+	s := &t.next
+	if t.tail < len(s.views) && s.views[t.tail].rows == segmentRows {
+		for t.tail = 0; t.tail < len(s.views) && s.views[t.tail].rows == segmentRows; {
+			t.tail++
+		}
+	}
+	if t.tail == len(s.views) {
+		s.views = append(s.views, view{segment: &segment{}})
+		t.dead = append(t.dead, 0)
+	}
+	v := &s.views[t.tail]
+	if v.rows == v.room() {
+		_, full := e.shape(s.dim)
+		larger := newSegment(min(segmentRows, max(2*v.rows, v.rows+coming)), s.width, full)
+		for row := range v.rows {
+			larger.move(row, v.segment, row)
+			larger.died[row].Store(v.died[row].Load())
+		}
+		v.segment = larger
+	}
+	return v, location{t.tail, v.rows}
+}
+
+// publish ends a change.
+func (t *table) publish(e encoder) {
+	s := &t.next
+	for i := range s.views {
+		if t.dead[i] >= simd.Block && 2*t.dead[i] >= s.views[i].rows {
+			t.compact(e, i)
+		}
+	}
+	published := *s
+	published.views = append([]view(nil), s.views...)
+	t.current.Store(&published)
+}
+
+// compact copies a segment without what is gone. Who searches still has the
+// old one.
+func (t *table) compact(e encoder, i int) {
+	s := &t.next
+	old := s.views[i]
+	_, full := e.shape(s.dim)
+	live := old.rows - t.dead[i]
+	v := view{segment: newSegment(min(segmentRows, live+live/2+1), s.width, full), largest: old.largest}
+	for row := range old.rows {
+		if s.alive(&old, row) {
+			v.move(v.rows, old.segment, row)
+			t.rowOf[v.ids[v.rows]] = location{i, v.rows}
+			v.rows++
+		}
+	}
+	s.views[i], t.dead[i] = v, 0
+}
+
+// checkItems holds items against what is there, and against each other.
+func (t *table) checkItems(m Metric, items []Item) error {
+	space, dim := t.next.space, t.next.dim
+	if t.next.live == 0 {
+		space, dim = items[0].Vector.Space, len(items[0].Vector.Values)
+	}
+	for i, it := range items {
+		if err := it.CheckIn(m, space, dim); err != nil {
+			return fmt.Errorf("similarity: item %d: %w", i, err)
+		}
+	}
+	return nil
+}
