@@ -44,12 +44,14 @@ func (x *Index) Add(items ...Item) error {
 	return nil
 }
 
-// Delete takes the items with these ids out of the index, and tells how many
-// were there. When all are gone, the next item fixes space and dimension anew.
-func (x *Index) Delete(ids ...string) int {
+// Delete takes the items with these ids out of the index; those that are not
+// there do not matter. When all are gone, the next item fixes space and
+// dimension anew. It returns nil.
+func (x *Index) Delete(ids ...string) error {
 	x.table.mu.Lock()
 	defer x.table.mu.Unlock()
-	return x.table.delete(x.metric, ids)
+	x.table.delete(x.metric, ids)
+	return nil
 }
 
 // shape and encode make m the encoder of an Index: rows are scanned as they

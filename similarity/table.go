@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace-go/millrace/internal/simd"
+	"github.com/millrace-go/millrace/stage"
 )
 
 // table is a collection that changes while it is searched: a search takes the
@@ -71,15 +72,13 @@ func (t *table) add(e encoder, items []Item) {
 	t.publish(e)
 }
 
-// delete takes items away, and tells how many were there.
-func (t *table) delete(e encoder, ids []string) int {
-	before := t.next.live
+// delete takes items away.
+func (t *table) delete(e encoder, ids []string) {
 	t.next.version++
 	for _, id := range ids {
 		t.remove(id)
 	}
 	t.publish(e)
-	return before - t.next.live
 }
 
 func (t *table) remove(id string) {
@@ -157,7 +156,7 @@ func (t *table) checkItems(m Metric, items []Item) error {
 	}
 	for i, it := range items {
 		if err := it.CheckIn(m, space, dim); err != nil {
-			return fmt.Errorf("similarity: item %d: %w", i, err)
+			return stage.Permanent(fmt.Errorf("similarity: item %d: %w", i, err))
 		}
 	}
 	return nil
