@@ -77,6 +77,14 @@ func (b *bound) between(q *query, size float64, dot float32) (low, high float64)
 	return score - off, score + off
 }
 
+// addLeftOut raises an upper end by what projections leave out.
+func addLeftOut(high, q, x float64) float64 {
+	if high += 4 * q * x; math.IsNaN(high) {
+		return math.Inf(1)
+	}
+	return high
+}
+
 // score is the highest that a row may have whose distance is not more than d.
 func (b *bound) score(d float64) float64 {
 	switch {

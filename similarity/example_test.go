@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/millrace-go/millrace/reduce"
 	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
@@ -46,4 +47,60 @@ func ExampleNearest() {
 	// Output:
 	// [{origin 5}]
 	// similarity: query 1: vector: of space "sphere" where space "plane" is wanted: made by another model or reducer, so a distance would mean nothing
+}
+
+func ExampleRefined() {
+	// Points near a line in the plane: one direction tells nearly all.
+	var fitter reduce.PCAFitter
+	var items []similarity.Item
+	for i := range 1000 {
+		v := at(float32(i), float32(i)/2+float32(i%3)/10)
+		items = append(items, similarity.Item{ID: fmt.Sprint(i), Vector: v})
+		if err := fitter.Add(v); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	pca, err := fitter.Fit(1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	index, err := similarity.NewRefined(similarity.Euclidean, pca)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := index.Add(items...); err != nil {
+		fmt.Println(err)
+		return
+	}
+	hits, work, err := index.Search(context.Background(), []vector.Vector{at(500, 250)}, 2, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%s and %s, proved: %v, by a look at few: %v\n", hits[0][0].ID, hits[0][1].ID, work[0].Proved, work[0].Measured < 100)
+	// Output:
+	// 500 and 499, proved: true, by a look at few: true
+}
+
+func ExampleSpaces() {
+	// The old model's index, and the new one's.
+	var old, young similarity.Index
+	item := func(space string, v ...float32) similarity.Item {
+		return similarity.Item{ID: "one", Vector: vector.Vector{Space: space, Values: v}}
+	}
+	if err := errors.Join(old.Add(item("model-1", 1, 2)), young.Add(item("model-2", 3, 4, 5))); err != nil {
+		fmt.Println(err)
+		return
+	}
+	var finder similarity.Spaces
+	finder.Put("model-1", &old)
+	finder.Put("model-2", &young) // vectors of model-1 may still be under way
+	hits, err := finder.Nearest(context.Background(), []vector.Vector{item("model-2", 3, 4, 5).Vector, item("model-1", 1, 2).Vector}, 1)
+	fmt.Println(hits, err)
+	finder.Drop("model-1")
+	// Output:
+	// [[{one 0}] [{one 0}]] <nil>
 }

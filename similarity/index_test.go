@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/millrace-go/millrace/reduce"
 	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/similaritytest"
 	"github.com/millrace-go/millrace/similarity/vector"
@@ -58,6 +59,34 @@ func TestSavedIndexIsAFinder(t *testing.T) {
 		}
 		x, err := similarity.LoadFile(path)
 		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	})
+}
+
+func TestRefinedIsAFinder(t *testing.T) {
+	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+		var fitter reduce.PCAFitter
+		for _, it := range items {
+			if err := fitter.Add(it.Vector); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 - min(2, len(items)) + 1 { // two, at least, have a variance
+			if err := fitter.Add(vector.Vector{Space: items[0].Vector.Space, Values: make([]float32, len(items[0].Vector.Values))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pca, err := fitter.Fit(1 + min(4, len(items)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := similarity.NewRefined(metric, pca)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Add(items...); err != nil {
 			t.Fatal(err)
 		}
 		return x

@@ -248,7 +248,7 @@ func (w *worker) offer(view, block, first, n, group, blocks int) {
 					continue
 				}
 				if w.bound.projected {
-					high += 4 * s.q.last * float64(v.last(row))
+					high = addLeftOut(high, s.q.last, float64(v.last(row)))
 				}
 				s.offer(candidate{low, view, row}, high)
 			}
