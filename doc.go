@@ -22,8 +22,7 @@
 //		Transform:   model,
 //		Sink:        sink.Kafka(cluster, vectors),
 //		DeadLetters: sink.DeadLetters(cluster, "posts.dead"),
-//		Workers:     1,
-//		BatchSize:   64,
+//		BatchSize:   256,
 //	})
 //
 // # The packages

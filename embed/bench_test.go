@@ -2,11 +2,12 @@ package embed
 
 import (
 	"fmt"
+	"math"
 	"testing"
 )
 
 func BenchmarkTransform(b *testing.B) {
-	for _, threads := range []int{0, 1} {
+	for _, threads := range []int{1, math.MaxInt} {
 		m, err := Open(Installed(miniLM), WithThreads(threads))
 		if err != nil {
 			b.Fatalf("%v\nRun `make setup`.", err)

@@ -59,9 +59,8 @@
 //
 // A vector carries its model's [Model.Space]: a hash of the weights, the
 // tokenizer, the pooling and all options that change vectors. Options that do
-// not ([WithThreads], [WithBatchTokens], [WithRecent], [WithBatchInvariant],
-// [WithLibrary])
-// leave it. A model opened [ForQueries] and one opened [ForDocuments] are of one
+// not ([WithLatency], [WithThreads], [WithBatchTokens], [WithRecent],
+// [WithBatchInvariant], [WithLibrary]) leave it. A model opened [ForQueries] and one opened [ForDocuments] are of one
 // space, although their prompts differ: they were trained to be compared.
 //
 // # Bounds

@@ -33,7 +33,7 @@ func poisoned(t *testing.T, opts ...Option) *Model {
 }
 
 func TestPoisonFailsAlone(t *testing.T) {
-	for _, opts := range [][]Option{nil, {WithThreads(1), WithBatchTokens(16)}, {WithBatchInvariant(true)}} {
+	for _, opts := range [][]Option{nil, {WithBatchTokens(16)}, {WithLatency()}, {WithBatchInvariant(true)}} {
 		m := poisoned(t, opts...)
 		texts := make([]string, 100)
 		for i := range texts {
@@ -129,7 +129,7 @@ func TestWindow(t *testing.T) {
 // longest text.
 func TestMemoryIsBounded(t *testing.T) {
 	const budget = 512
-	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs, inputMask), tinyFiles(), WithBatchTokens(budget), WithMaxSeqLength(64), WithThreads(1))
+	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs, inputMask), tinyFiles(), WithBatchTokens(budget), WithMaxSeqLength(64))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestMemoryIsBounded(t *testing.T) {
 
 // Identical vectors, to the last bit, whatever stands beside a text.
 func TestBatchInvariant(t *testing.T) {
-	m, err := Open(Installed(miniLM), WithBatchInvariant(true), WithThreads(1))
+	m, err := Open(Installed(miniLM), WithBatchInvariant(true))
 	if err != nil {
 		t.Fatalf("%v\nRun `make setup`.", err)
 	}
@@ -190,7 +190,7 @@ func TestBatchInvariant(t *testing.T) {
 
 // Cancelling one call does not touch the others.
 func TestCancelOneOfMany(t *testing.T) {
-	m, err := Open(Installed(miniLM), WithThreads(1))
+	m, err := Open(Installed(miniLM))
 	if err != nil {
 		t.Fatalf("%v\nRun `make setup`.", err)
 	}
@@ -265,7 +265,7 @@ func TestEmbedInto(t *testing.T) {
 
 // Beside the tokenizer's, allocations are some for each batch, none for each text.
 func TestEmbedIntoAllocates(t *testing.T) {
-	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs, inputMask), tinyFiles(), WithThreads(1000))
+	m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs, inputMask), tinyFiles(), WithLatency())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,9 +114,9 @@ func Example_stage() {
 	// Output: It rains. 384
 }
 
-// Throughput before latency: as many batches at once as there are processors.
-func ExampleWithThreads() {
-	model, err := embed.Open(embed.Installed("all-MiniLM-L6-v2"), embed.WithThreads(1))
+// All threads for one text after the other, for a prompt or a request handler.
+func ExampleWithLatency() {
+	model, err := embed.Open(embed.Installed("all-MiniLM-L6-v2"), embed.WithLatency())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/millrace-go/millrace/embed/internal/onnx"
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
 )
@@ -78,9 +80,9 @@ func TestOptionsDoNotChangeVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, opts := range [][]Option{
-		{WithThreads(1)},
+		{WithLatency()},
 		{WithThreads(1000), WithBatchTokens(1)},
-		{WithThreads(1), WithBatchTokens(100_000)},
+		{WithBatchTokens(100_000)},
 	} {
 		m, err := Open(Installed(miniLM), opts...)
 		if err != nil {
@@ -102,6 +104,32 @@ func TestOptionsDoNotChangeVectors(t *testing.T) {
 	}
 }
 
+// By default as many batches run at once as there are processors; each setting
+// has them all busy.
+func TestThreads(t *testing.T) {
+	procs := runtime.GOMAXPROCS(0)
+	for _, c := range []struct {
+		name                     string
+		opts                     []Option
+		threads, runners, tokens int
+	}{
+		{"default", nil, 1, procs, 512},
+		{"latency", []Option{WithLatency()}, procs, 1, 512 * procs},
+		{"one thread, stated", []Option{WithThreads(1)}, 1, procs, 512},
+		{"more than there are", []Option{WithThreads(procs + 1)}, procs, 1, 512 * procs},
+		{"the last one counts", []Option{WithLatency(), WithThreads(0)}, 1, procs, 512},
+		{"tokens", []Option{WithLatency(), WithBatchTokens(7)}, procs, 1, 7},
+	} {
+		m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), tinyFiles(), c.opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := &m.settings; s.threads != c.threads || cap(m.runners) != c.runners || s.batchTokens != c.tokens {
+			t.Errorf("%s: %d threads, %d runners, %d tokens", c.name, s.threads, cap(m.runners), s.batchTokens)
+		}
+	}
+}
+
 func TestTransformNothing(t *testing.T) {
 	out, err := openMiniLM(t).Transform(t.Context(), nil)
 	if err != nil || len(out) != 0 {
@@ -110,8 +138,8 @@ func TestTransformNothing(t *testing.T) {
 }
 
 func TestConcurrentTransforms(t *testing.T) {
-	for _, threads := range []int{0, 1} {
-		m, err := Open(Installed(miniLM), WithThreads(threads))
+	for _, opts := range [][]Option{nil, {WithLatency()}} {
+		m, err := Open(Installed(miniLM), opts...)
 		if err != nil {
 			t.Fatalf("%v\nRun `make setup`.", err)
 		}
@@ -160,7 +188,7 @@ func TestCancel(t *testing.T) {
 		_, err := m.Transform(ctx, texts)
 		done <- err
 	}()
-	for len(m.runners) > 0 { // until it runs
+	for len(m.runners) == cap(m.runners) { // until it runs
 		select {
 		case err := <-done:
 			t.Fatalf("over before it was cancelled: %v", err)
@@ -180,7 +208,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestCloseWhileRunning(t *testing.T) {
-	m, err := Open(Installed(miniLM), WithThreads(1))
+	m, err := Open(Installed(miniLM))
 	if err != nil {
 		t.Fatalf("%v\nRun `make setup`.", err)
 	}

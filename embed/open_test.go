@@ -146,7 +146,7 @@ func TestGoldenSentence(t *testing.T) {
 	if _, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), golden, WithPooling(PoolCLS)); err != nil {
 		t.Error(err)
 	}
-	if _, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), golden, WithThreads(1)); err != nil {
+	if _, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), golden, WithLatency()); err != nil {
 		t.Error(err)
 	}
 }

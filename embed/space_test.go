@@ -87,7 +87,7 @@ func TestSpaceDependsOnWhatMakesVectors(t *testing.T) {
 		model
 	}{
 		{"again", "as it is", model{"", plain, tinyFiles(), nil}},
-		{"threads, batches", "as it is", model{"", plain, tinyFiles(), []Option{WithThreads(1), WithBatchTokens(7), WithBatchInvariant(true)}}},
+		{"threads, batches", "as it is", model{"", plain, tinyFiles(), []Option{WithLatency(), WithBatchTokens(7), WithBatchInvariant(true)}}},
 		{"the same in options", "as it is", model{"", plain, tinyFiles(), []Option{WithPooling(PoolMean), WithMaxSeqLength(4), WithPrompt("")}}},
 		{"the file that says it", "as it is", model{"", plain, with(nil, "sentence_bert_config.json", "", "sentence_albert_config.json", tinyFiles()["sentence_bert_config.json"]), nil}},
 		{"prompt by name", "prompt", model{"", plain, with(nil, "config_sentence_transformers.json", prompts), []Option{WithPromptName("document")}}},

@@ -124,7 +124,7 @@ func TestTinyModels(t *testing.T) {
 			if c.modules != "" {
 				files["modules.json"] = c.modules
 			}
-			m, err := openTiny(t, c.graph, files)
+			m, err := openTiny(t, c.graph, files, WithLatency()) // all in one batch
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -143,7 +143,7 @@ func bruteForce(t *testing.T, flags []string) [][]similarity.Hit {
 // the prompt asks: in company, a vector's last bits may differ.
 func embedded(t *testing.T, model string) []similarity.Item {
 	t.Helper()
-	m, err := embed.Open(model)
+	m, err := embed.Open(model, embed.WithLatency())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err := a.flow().Create(ctx, cluster); err != nil {
 		return err
 	}
-	model, err := embed.Open(a.modelDir())
+	model, err := embed.Open(a.modelDir(), embed.WithLatency()) // one question at a time
 	if err != nil {
 		return err
 	}

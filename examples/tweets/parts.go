@@ -34,9 +34,7 @@ func (a *app) prepared(ctx context.Context) (c *corpus.Corpus, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// One thread a text and as many texts at once as there are cores: all of
-	// them have work to do here.
-	model, err := embed.Open(a.modelDir(), embed.WithThreads(1))
+	model, err := embed.Open(a.modelDir())
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +106,7 @@ func (a *app) embed(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	model, err := embed.Open(a.modelDir())
+	model, err := embed.Open(a.modelDir(), embed.WithLatency()) // one question at a time
 	if err != nil {
 		return err
 	}

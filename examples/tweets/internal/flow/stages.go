@@ -28,7 +28,7 @@ func Embed(c *kafka.Cluster, t Topics, model stage.Transform[string, vector.Vect
 		Sink:        sink.FromRecord(sink.Kafka(c, t.Vectors)),
 		DeadLetters: sink.DeadLetters(c, t.Dead),
 		BatchSize:   32,
-		Workers:     1, // the model itself uses all cores
+		Workers:     1, // all cores work on one question
 		Retry:       retry(),
 		Logger:      log,
 	}
