@@ -82,7 +82,7 @@ lint: ## gofmt, vet, golangci-lint, tidy
 	done
 
 .PHONY: bench
-bench: bench-app bench-stream bench-pca ## all benchmarks, one by one
+bench: bench-app bench-stream bench-embed bench-pca ## all benchmarks, one by one
 
 .PHONY: bench-app
 bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, ARGS="-kafka 4.3.1"
@@ -97,6 +97,11 @@ bench-stream: ## a stage beside a loop by hand with sarama, on a real Kafka; abo
 .PHONY: bench-pca
 bench-pca: ## a PCA beside scikit-learn, numpy, faiss and gonum; about 3 minutes; ARGS="-rounds 3 -gonum 0"
 	@go run ./benchmarks/pca $(ARGS)
+
+.PHONY: bench-embed
+bench-embed: ## embedding beside Python's, and in a stage; 15 minutes, 6 GB the first time; ARCHIVE=file, BROKERS=host:port, ARGS="-light"
+	@$(ENV)
+	exec go run ./benchmarks/embed $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet

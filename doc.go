@@ -22,7 +22,7 @@
 //		Transform:   model,
 //		Sink:        sink.Kafka(cluster, vectors),
 //		DeadLetters: sink.DeadLetters(cluster, "posts.dead"),
-//		BatchSize:   256,
+//		BatchSize:   512,
 //	})
 //
 // # The packages

@@ -15,6 +15,16 @@
 // 1e-6); where it would, as in models that quantise as they go, texts run one by
 // one ([WithBatchInvariant]).
 //
+// # In a stage
+//
+// By default as many batches run at once as there are processors, each on one
+// thread: that has the most texts done. A stage needs its default of Workers, so
+// that one call's texts are tokenized while another's run, and a large BatchSize,
+// which leaves more texts of similar length to choose from: with 512 a tweet
+// takes 1 % more of the processor's time than with all tweets in one call, with
+// 256 it is 3 %, with 64 9 %. Where somebody waits for each text, [WithLatency]
+// and one worker answer sooner.
+//
 // # What has to be installed
 //
 // The package links with libtokenizers.a and loads ONNX Runtime when the first
