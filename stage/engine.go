@@ -257,6 +257,9 @@ func (e *engine) drain(stop context.Context) (left int) {
 		})
 	})
 	defer unhook()
+	if stop.Err() != nil {
+		e.stopBeginning() // before a worker that lingers is woken: it would begin
+	}
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
