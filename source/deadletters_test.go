@@ -88,7 +88,8 @@ func TestReplay(t *testing.T) {
 				t.Errorf("key %q, time %v, headers %v; want them as they were", r.Key, r.Time, r.Headers)
 			}
 			run(upper)
-			if got := values(b.Consume(t, "out", 3)); !slices.Equal(got, []string{"good", "bad 1", "bad 2"}) {
+			got := slices.Sorted(slices.Values(values(b.Consume(t, "out", 3)))) // different keys have no order
+			if !slices.Equal(got, []string{"bad 1", "bad 2", "good"}) {
 				t.Errorf("out holds %q", got)
 			}
 		})
