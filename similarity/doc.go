@@ -16,6 +16,13 @@
 // compared: a query of another space than the collection's fails with an
 // error that names both, and only that query of the batch.
 //
+// [Refined] is as exact, and faster where a PCA keeps most of the distances: it
+// scans short rows, and measures the whole vectors of the few items left. [File]
+// is an Index whose changes are appended to a file, and there after a crash.
+//
+// A topic of vectors feeds an index while it answers: [Into] is a stage's sink.
+// [Spaces] holds an index a space, for the time when a model is replaced.
+//
 // To write a Finder of one's own, start from [FindValid], and run the suite in
 // similarity/similaritytest on it.
 package similarity

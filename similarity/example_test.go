@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/millrace-go/millrace/reduce"
 	"github.com/millrace-go/millrace/similarity"
@@ -103,4 +105,37 @@ func ExampleSpaces() {
 	finder.Drop("model-1")
 	// Output:
 	// [[{one 0}] [{one 0}]] <nil>
+}
+
+func ExampleOpenFile() {
+	dir, err := os.MkdirTemp("", "similarity")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "posts.vectors")
+	file, err := similarity.OpenFile(path, similarity.Euclidean)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// From here on the item survives a kill of this process.
+	if err := file.Add(similarity.Item{ID: "origin", Vector: at(0, 0)}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := file.Close(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if file, err = similarity.OpenFile(path, similarity.Euclidean); err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer file.Close()
+	hits, err := file.Nearest(context.Background(), []vector.Vector{at(3, 4)}, 1)
+	fmt.Println(hits, err)
+	// Output:
+	// [[{origin 5}]] <nil>
 }

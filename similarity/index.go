@@ -91,13 +91,15 @@ func (x *Index) Within(ctx context.Context, queries []vector.Vector, radius floa
 // not there: a search for the k nearest finds k, if so many are kept. keep is
 // called for few of the items where it keeps many, from several goroutines at
 // once; nil keeps all.
-func (x *Index) Where(keep func(id string) bool) *Selection { return &Selection{x, keep} }
+func (x *Index) Where(keep func(id string) bool) *Selection {
+	return &Selection{keep, func() (*Index, func(), error) { return x, func() {}, nil }}
+}
 
-// Selection is a part of an [Index], and a [Finder] too. It is safe for
-// concurrent use, and follows what happens to the index.
+// Selection is a part of an [Index], or of a [File], and a [Finder] too. It is
+// safe for concurrent use, and follows what happens to the index.
 type Selection struct {
-	index *Index
-	keep  func(id string) bool
+	keep func(id string) bool
+	hold func() (x *Index, release func(), err error)
 }
 
 // Nearest implements [Finder], as [Index.Nearest] does.
@@ -114,7 +116,11 @@ func (s *Selection) Within(ctx context.Context, queries []vector.Vector, radius 
 }
 
 func (s *Selection) find(ctx context.Context, queries []vector.Vector, want goal) ([][]Hit, error) {
-	x := s.index
+	x, release, err := s.hold()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	now := x.table.snapshot()
 	if err := ready(ctx, x.metric); err != nil {
 		return nil, err

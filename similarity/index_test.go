@@ -65,6 +65,31 @@ func TestSavedIndexIsAFinder(t *testing.T) {
 	})
 }
 
+func TestFileIsAFinder(t *testing.T) {
+	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+		path := filepath.Join(t.TempDir(), "vectors")
+		for range 2 { // written, and read
+			x, err := similarity.OpenFile(path, metric)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.Len() > 0 {
+				t.Cleanup(func() {
+					if err := x.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+				return x
+			}
+			if err := errors.Join(x.Add(items...), x.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Fatal("the items are gone")
+		return nil
+	})
+}
+
 func TestRefinedIsAFinder(t *testing.T) {
 	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
 		var fitter reduce.PCAFitter

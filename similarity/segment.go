@@ -22,6 +22,7 @@ type segment struct {
 	ids    []string
 	full   []float32 // row-major, dim values a row, if panels holds less than that
 	died   []atomic.Uint64
+	fixed  bool // takes no more rows: panels is a file's, and not to be written
 }
 
 // newSegment has room for so many rows, rounded up to blocks. dim is 0 if

@@ -9,7 +9,7 @@ import (
 )
 
 // Collection is a [Finder] whose items change while questions are answered:
-// [Index], [Refined] and [Spaces] are.
+// [Index], [Refined], [File] and [Spaces] are.
 type Collection interface {
 	Finder
 	// Add puts items in, or replaces those of the same ids: all of them or,

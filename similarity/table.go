@@ -1,11 +1,13 @@
 package similarity
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/millrace-go/millrace/internal/simd"
+	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
 )
 
@@ -49,16 +51,10 @@ type row struct {
 	size, length float64
 }
 
-// add puts checked items there. Items of another space or dimension come only
-// when the table is empty.
+// add puts checked items there.
 func (t *table) add(e encoder, items []Item) {
 	s := &t.next
-	if first := items[0].Vector; s.live == 0 {
-		*s = snapshot{space: first.Space, dim: len(first.Values), version: s.version}
-		s.width, _ = e.shape(s.dim)
-		t.rowOf, t.dead, t.tail = make(map[string]location, len(items)), nil, 0
-	}
-	s.version++
+	t.begin(e, items[0].Vector.Space, len(items[0].Vector.Values), len(items))
 	for i, it := range items {
 		t.remove(it.ID)
 		r := e.encode(it.Vector.Values)
@@ -70,6 +66,61 @@ func (t *table) add(e encoder, items []Item) {
 		s.live++
 	}
 	t.publish(e)
+}
+
+// begin begins a change that adds so many items. Only when the table is empty
+// may they be of another space or dimension than what was there.
+func (t *table) begin(e encoder, space string, dim, n int) {
+	s := &t.next
+	if s.live == 0 {
+		*s = snapshot{space: space, dim: dim, version: s.version}
+		s.width, _ = e.shape(dim)
+		t.rowOf, t.dead, t.tail = make(map[string]location, n), nil, 0
+	}
+	s.version++
+}
+
+// adopt adds the items of a file's frame whose values are panels: they stay
+// where they are.
+func (t *table) adopt(m Metric, f *frame) error {
+	if len(f.ids) == 0 {
+		return errors.New("no items")
+	}
+	var views []view
+	space, dim := t.next.space, t.next.dim
+	if t.next.live == 0 {
+		space, dim = f.space, f.dim
+	}
+	values := make([]float32, f.dim)
+	for first := 0; first < len(f.ids); first += segmentRows {
+		rows := min(segmentRows, len(f.ids)-first)
+		s := newSegment(rows, 0, 0)
+		s.width, s.fixed = f.dim, true
+		s.panels = f.values[first*f.dim:][:s.room()*f.dim]
+		v := view{segment: s, rows: rows}
+		for row, id := range f.ids[first : first+rows] {
+			s.gather(values, row)
+			if err := (Item{id, vector.Vector{Space: f.space, Values: values}}).CheckIn(m, space, dim); err != nil {
+				return err
+			}
+			r := m.encode(values)
+			s.ids[row], s.sizes[row], s.rough[row] = id, r.size, down(r.size)
+			v.largest = max(v.largest, r.length)
+		}
+		views = append(views, v)
+	}
+	t.begin(m, space, dim, len(f.ids))
+	for _, v := range views {
+		at := len(t.next.views)
+		t.next.views, t.dead = append(t.next.views, v), append(t.dead, 0)
+		for row, id := range v.ids[:v.rows] {
+			t.remove(id)
+			t.rowOf[id] = location{at, row}
+			t.next.live++
+		}
+	}
+	t.publish(m)
+	return nil
 }
 
 // delete takes items away.
@@ -95,8 +146,10 @@ func (t *table) remove(id string) {
 // place is where the next row goes, of so many that are to come.
 func (t *table) place(e encoder, coming int) (*view, location) {
 	s := &t.next
-	if t.tail < len(s.views) && s.views[t.tail].rows == segmentRows {
-		for t.tail = 0; t.tail < len(s.views) && s.views[t.tail].rows == segmentRows; {
+	full := func(v view) bool { return v.fixed || v.rows == segmentRows }
+	if t.tail < len(s.views) && full(s.views[t.tail]) {
+		t.tail = 0
+		for t.tail < len(s.views) && full(s.views[t.tail]) {
 			t.tail++
 		}
 	}
