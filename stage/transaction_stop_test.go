@@ -94,3 +94,52 @@ func TestRecordThatCannotBePublished(t *testing.T) {
 		}
 	})
 }
+
+// tardy is a ledger that answers late, by partition.
+type tardy struct {
+	*ledger
+	after map[int32]time.Duration
+}
+
+func (l *tardy) Write(recs []stage.Raw, done func(int, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = append(l.open, recs...)
+	for i, r := range recs {
+		time.AfterFunc(l.after[r.Partition], func() { done(i, nil) })
+	}
+}
+
+// TestAnswerOfAnEarlierTransaction counts for nothing in the one that is open:
+// that waits for its own.
+func TestAnswerOfAnEarlierTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ledger{}
+		s := exactly(l, same)
+		s.DrainTimeout = time.Second
+		target := s.Sink.Targets[0]
+		target.Open = func(context.Context, stage.Env) (stage.Writer, error) {
+			return &tardy{l, map[int32]time.Duration{0: 10 * time.Second, 1: 30 * time.Second}}, nil
+		}
+		s.Sink.Targets = []stage.Target{target}
+		l.src.Push(0, nil, "value")
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- stage.Run(ctx, s) }()
+		time.Sleep(time.Second)
+		l.src.Revoke(0) // lost after DrainTimeout: its answer comes in the next transaction
+		l.src.Push(1, nil, "value")
+		time.Sleep(20 * time.Second)
+		if commits, _ := l.counts(); commits != 0 || l.aborts != 1 {
+			t.Errorf("%d commits, %d aborts; want one abort, and the next transaction to wait", commits, l.aborts)
+		}
+		time.Sleep(20 * time.Second)
+		if commits, _ := l.counts(); commits != 1 || len(l.topic("out")) != 1 {
+			t.Errorf("%d commits, %d published; want one", commits, len(l.topic("out")))
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
