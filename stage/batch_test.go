@@ -107,6 +107,22 @@ func TestStopEndsALinger(t *testing.T) {
 	})
 }
 
+// TestEndOfTheSourceEndsALinger: nothing more comes to fill the batch.
+func TestEndOfTheSourceEndsALinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newBatches(3, takeAll)
+		r.stage.BatchWait = time.Hour
+		r.push("a:1")
+		time.AfterFunc(time.Minute, r.src.End)
+		if err := stage.Run(t.Context(), &r.stage); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(r.begin); d != time.Minute || len(r.sink.Values()) != 1 {
+			t.Errorf("%d written after %v, want one after 1m", len(r.sink.Values()), d)
+		}
+	})
+}
+
 // TestEveryWorkerGetsABatch: what one worker leaves, the next one takes.
 func TestEveryWorkerGetsABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
