@@ -57,6 +57,22 @@ func TestStuckCallIsReported(t *testing.T) {
 	})
 }
 
+// TestWriteThatHangsIsNoCall: the transform is over, and by the end of the Write
+// the record is, too.
+func TestWriteThatHangsIsNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(same)
+		r.stage.StallTimeout = time.Minute
+		r.around(func(_ int64, write func()) { write(); time.Sleep(time.Hour) })
+		log := logTo(&r.stage)
+		r.push("a:1")
+		r.runToEnd(t)
+		if got := linesWith(log, "WARN"); len(got) != 0 {
+			t.Errorf("warnings %q", got)
+		}
+	})
+}
+
 // TestStuckCallStopsTheStage, although it does not heed its context: the stage
 // names the record, finishes the others, and lets the partition go.
 func TestStuckCallStopsTheStage(t *testing.T) {
