@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,13 +62,19 @@ func TestPartitionMovesOutOfAnOpenTransaction(t *testing.T) {
 	}})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var calls atomic.Int64
+	var seen sync.Map // by a transform: what has begun is finished, whoever stops
+	awaitBegun := func(n int) {
+		for count := 0; count < n && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			count = 0
+			seen.Range(func(any, any) bool { count++; return true })
+		}
+	}
 	start := func(id string) (stop func()) {
 		c := b.Cluster()
 		c.Config = func(cfg *sarama.Config) { cfg.Consumer.Group.Heartbeat.Interval = 50 * time.Millisecond }
 		s := passOn(c, "in", "out", id)
 		s.Transform = stage.Map(func(_ context.Context, v string) (string, error) {
-			calls.Add(1)
+			seen.Store(v, true)
 			return v, nil
 		})
 		s.CommitInterval = 4 * time.Second // what ends a transaction here is something else
@@ -89,9 +95,7 @@ func TestPartitionMovesOutOfAnOpenTransaction(t *testing.T) {
 	if err := open.Wait(ctx, 1); err != nil {
 		t.Fatal("no transaction was opened")
 	}
-	for calls.Load() < 20 {
-		time.Sleep(time.Millisecond)
-	}
+	awaitBegun(20)
 	begun := b.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.AddPartitionsToTxn}, TxnID: "b", Observe: true, Count: 1})
 	stopB := start("b")
 	if _, err := b.Fake().WaitGroupStable(ctx, "group of in", 2); err != nil {
@@ -109,6 +113,7 @@ func TestPartitionMovesOutOfAnOpenTransaction(t *testing.T) {
 	if err := begun.Wait(ctx, 1); err != nil {
 		t.Fatal("the other member has no transaction")
 	}
+	awaitBegun(60)
 	stopB()
 	stopA()
 	watch.Remove()
