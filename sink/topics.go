@@ -57,6 +57,24 @@ func (t *topics) watch(ctx context.Context) (topic string, gone bool) {
 	}
 }
 
+// gone reports whether a topic does not exist, which it asks three times: a
+// broker that has just started may not know it yet.
+func (t *topics) gone(ctx context.Context, topic string) bool {
+	for try := range 3 {
+		if try > 0 {
+			select {
+			case <-time.After(watchAgain):
+			case <-ctx.Done():
+				return false
+			}
+		}
+		if t.missing(topic) == "" {
+			return false
+		}
+	}
+	return true
+}
+
 // missing asks one broker, once, and returns a topic that it does not know; ""
 // if there is none, or nobody answers.
 func (t *topics) missing(of ...string) string {

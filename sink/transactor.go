@@ -176,7 +176,7 @@ func (t *transactor) settled(ctx context.Context, group string, want map[member.
 			if marks, err = member.Committed(t.producer.client, group, ask...); err == nil {
 				for p, offset := range want {
 					if marks[p].Offset < offset {
-						return false, nil
+						return false, t.readable(ctx, want)
 					}
 				}
 				return true, nil
@@ -189,6 +189,17 @@ func (t *transactor) settled(ctx context.Context, group string, want map[member.
 			return false, err
 		}
 	}
+}
+
+// readable fails if a topic that the marks are of is gone: their commit would be
+// tried without end. The source hears of it too, but only while it fetches.
+func (t *transactor) readable(ctx context.Context, want map[member.Partition]int64) error {
+	for p := range want {
+		if t.producer.topics.gone(ctx, p.Topic) {
+			return stage.Permanent(fmt.Errorf("sink: topic %q, whose offsets the transaction commits, does not exist any more; create it again, or stop reading it: %w", p.Topic, sarama.ErrUnknownTopicOrPartition))
+		}
+	}
+	return nil
 }
 
 // revive makes a producer if there is none, trying until ctx ends.
