@@ -82,7 +82,7 @@ lint: ## gofmt, vet, golangci-lint, tidy
 	done
 
 .PHONY: bench
-bench: bench-app bench-stream bench-embed bench-pca ## all benchmarks, one by one
+bench: bench-app bench-stream bench-embed bench-pca bench-similarity ## all benchmarks, one by one
 
 .PHONY: bench-app
 bench-app: ## the app from question to answer; ARCHIVE=file, BROKERS=host:port, ARGS="-kafka 4.3.1"
@@ -102,6 +102,10 @@ bench-pca: ## a PCA beside scikit-learn, numpy, faiss and gonum; about 3 minutes
 bench-embed: ## embedding beside Python's, and in a stage; 15 minutes, 6 GB the first time; ARCHIVE=file, BROKERS=host:port, ARGS="-light"
 	@$(ENV)
 	exec go run ./benchmarks/embed $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
+
+.PHONY: bench-similarity
+bench-similarity: ## the indexes beside faiss, numpy, scikit-learn and usearch; about 8 minutes; ARGS="-rows 5000 -large 0 -rounds 2"
+	@go run ./benchmarks/similarity $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet
