@@ -74,6 +74,7 @@ func (s *search) spare() {
 
 // settle measures the candidates.
 func (s *search) settle() {
+	s.waiting = slices.DeleteFunc(s.waiting, func(c candidate) bool { return c.low > s.highest })
 	if s.scan.budget > 0 {
 		s.spare()
 	} else {
