@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace-go/millrace/internal/simd"
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
 )
@@ -255,5 +256,46 @@ func TestRefinedRefuses(t *testing.T) {
 	var zero Refined
 	if err := zero.Add(good); err == nil || !strings.Contains(err.Error(), "NewRefined") {
 		t.Errorf("the zero Refined: error %v", err)
+	}
+}
+
+// TestProjectionsErrorIsBound compares what a projection of all directions makes
+// of two vectors with themselves: without the kernel's error, the squares may
+// differ by what the bound has beside that.
+func TestProjectionsErrorIsBound(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 0))
+	for _, metric := range refinedMetrics {
+		const dim = 40
+		e, err := newProjector(metric, randomProjection(rng, dim, dim))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := e.bound()
+		kernels, _ := simd.Bound(dim + 1)
+		worst := 0.0
+		for range 2000 {
+			v := vectors(rng, 0, 1, dim)[0].Vector.Values
+			w := slices.Clone(v)
+			for d := range w {
+				w[d] += 1e-3 * float32(rng.NormFloat64())
+			}
+			p, q := e.project(v, nil), e.project(w, nil)
+			scanned := sumSquares(appendFloat64s(nil, p), q, math.Inf(1))
+			d, err := metric.Distance(v, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			square := d * d
+			if metric == Cosine {
+				square = 2 * d
+			}
+			worst = max(worst, (math.Abs(scanned-square)-2*b.a)/(dot(p, p)+dot(q, q)))
+		}
+		if worst > b.g-kernels {
+			t.Errorf("%v: off by %g of the squares, the bound is %g", metric, worst, b.g-kernels)
+		}
+		if worst < 2*b.slack {
+			t.Errorf("%v: off by %g of the squares: no test of the bound", metric, worst)
+		}
 	}
 }
