@@ -107,17 +107,21 @@ func TestOptionsDoNotChangeVectors(t *testing.T) {
 // By default as many batches run at once as there are processors; each setting
 // has them all busy.
 func TestThreads(t *testing.T) {
-	procs := runtime.GOMAXPROCS(0)
+	procs, alone := runtime.GOMAXPROCS(0), 256
+	shared := 512 * procs
+	if procs == 1 {
+		shared = alone
+	}
 	for _, c := range []struct {
 		name                     string
 		opts                     []Option
 		threads, runners, tokens int
 	}{
-		{"default", nil, 1, procs, 512},
-		{"latency", []Option{WithLatency()}, procs, 1, 512 * procs},
-		{"one thread, stated", []Option{WithThreads(1)}, 1, procs, 512},
-		{"more than there are", []Option{WithThreads(procs + 1)}, procs, 1, 512 * procs},
-		{"the last one counts", []Option{WithLatency(), WithThreads(0)}, 1, procs, 512},
+		{"default", nil, 1, procs, alone},
+		{"latency", []Option{WithLatency()}, procs, 1, shared},
+		{"one thread, stated", []Option{WithThreads(1)}, 1, procs, alone},
+		{"more than there are", []Option{WithThreads(procs + 1)}, procs, 1, shared},
+		{"the last one counts", []Option{WithLatency(), WithThreads(0)}, 1, procs, alone},
 		{"tokens", []Option{WithLatency(), WithBatchTokens(7)}, procs, 1, 7},
 	} {
 		m, err := openTiny(t, tinyGraph(onnx.Int64, inputIDs), tinyFiles(), c.opts...)
