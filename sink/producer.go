@@ -47,6 +47,9 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	own := *cfg
 	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
 	txn := &own.Producer.Transaction.Retry
+	if txn.BackoffFunc == nil {
+		txn.BackoffFunc = soon(txn.Backoff)
+	}
 	txn.BackoffFunc = p.backoff(txn.Backoff, txn.BackoffFunc)
 	own.Metadata.Retry.BackoffFunc = p.backoff(own.Metadata.Retry.Backoff, own.Metadata.Retry.BackoffFunc)
 	if err := p.connect(ctx, brokers, &own); err != nil {
@@ -122,6 +125,14 @@ func (p *producer) backoff(d time.Duration, set func(retries, most int) time.Dur
 }
 
 // Write blocks while sarama has all it can keep, until end.
+// soon begins with short pauses: a transaction that follows another one waits
+// until the broker has ended that, which takes some milliseconds.
+func soon(most time.Duration) func(retries, _ int) time.Duration {
+	return func(retries, _ int) time.Duration {
+		return min(most, 5*time.Millisecond<<min(retries, 10))
+	}
+}
+
 func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	p.order.Lock()
 	defer p.order.Unlock()
