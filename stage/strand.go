@@ -98,6 +98,13 @@ func (k *task) writeErr() error {
 	return k.trial.writeErr
 }
 
+// writeAnew forgets why the last write of k failed: another one begins.
+func (k *task) writeAnew() {
+	if k.trial != nil {
+		k.trial.writeErr = nil
+	}
+}
+
 // blame notes why a write of k failed. What is so for good counts more.
 func (k *task) blame(err error) {
 	if t := k.tried(); t.writeErr == nil || IsPermanent(err) {

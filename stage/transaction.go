@@ -225,9 +225,7 @@ func (e *engine) enterTransaction(ctx context.Context, round int, tasks []*task)
 	var recs []Raw
 	var owner []*task
 	for _, k := range tasks {
-		if k.trial != nil {
-			k.trial.writeErr = nil
-		}
+		k.writeAnew()
 		for _, o := range k.out {
 			recs = append(recs, o.raw)
 			owner = append(owner, k)

@@ -9,9 +9,7 @@ import (
 // launch notes that a task's outputs are on their way.
 func (s *strand) launch(k *task) {
 	k.state, k.pending = sent, int32(len(k.out))
-	if k.trial != nil {
-		k.trial.writeErr = nil
-	}
+	k.writeAnew()
 	s.unacked++
 }
 
