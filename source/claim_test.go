@@ -4,9 +4,12 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/stage"
 )
 
 // claim is a claim of partition 0 of a group that has committed nothing.
@@ -63,4 +66,56 @@ func TestClaimEndsAfterACommitThatHasBegun(t *testing.T) {
 	if !<-after {
 		t.Error("the claim ended in the middle of a commit")
 	}
+}
+
+// TestOnlyALastingQueuePauses: what the stage takes in time is worth no pause,
+// which sarama may notice the end of only much later.
+func TestOnlyALastingQueuePauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const patience = 50 * time.Millisecond
+		group := &pausing{paused: make(map[int32]bool)}
+		r := &groupReader{group: group, patience: patience, woken: make(chan struct{}, 1)}
+		l := &claimLane{reader: r, topic: "in", shorter: make(chan struct{}, 1)}
+		l.shorter <- struct{}{} // it was short before
+		long := func() {
+			if r.enqueue(l, make([]stage.Raw, 1)) || !r.enqueue(l, make([]stage.Raw, queueRecords)) {
+				t.Fatal("only the second made it long")
+			}
+		}
+		take := func() {
+			if _, err := r.poll(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held := make(chan struct{})
+		hold := func(ctx context.Context) { r.hold(ctx, l); held <- struct{}{} }
+
+		long()
+		go hold(t.Context())
+		time.Sleep(patience - 1)
+		take()
+		if <-held; group.paused[0] {
+			t.Error("paused, although the queue became short in time")
+		}
+		take()
+
+		long()
+		begun := time.Now()
+		go hold(t.Context())
+		if <-held; !group.paused[0] || time.Since(begun) != patience {
+			t.Errorf("paused: %v after %v, want it after %v", group.paused[0], time.Since(begun), patience)
+		}
+		take()
+		if take(); group.paused[0] {
+			t.Error("an empty queue is still paused")
+		}
+
+		long()
+		ctx, revoke := context.WithCancel(t.Context())
+		revoke()
+		go hold(ctx)
+		if <-held; group.paused[0] {
+			t.Error("a claim that ends is paused")
+		}
+	})
 }

@@ -21,7 +21,7 @@ import (
 // errors; Read takes from the queues.
 //
 // The claims always read on, whatever the stage does: sarama gives up
-// partitions that are not read. A queue that grows pauses its partition
+// partitions that are not read. A queue that stays long pauses its partition
 // instead.
 type groupReader struct {
 	opts   options
@@ -29,11 +29,12 @@ type groupReader struct {
 	client sarama.Client
 	// offsets is another client, for commits: on the connection that joins, a
 	// commit waits until all members have joined.
-	offsets sarama.Client
-	group   sarama.ConsumerGroup
-	ends    map[string]map[int32]int64 // of a bounded run
-	leave   context.CancelFunc
-	gone    sync.WaitGroup
+	offsets  sarama.Client
+	group    sarama.ConsumerGroup
+	patience time.Duration              // with a long queue; below what sarama has with a claim
+	ends     map[string]map[int32]int64 // of a bounded run
+	leave    context.CancelFunc
+	gone     sync.WaitGroup
 
 	commits sync.Mutex
 	plain   bool // the broker takes no done map; under commits
@@ -49,7 +50,8 @@ type groupReader struct {
 // maxBatch is how many records the stage gets at once.
 const maxBatch = 256
 
-// A queue above these pauses its partition; at half of them it reads on.
+// A queue above these is long; a partition that was paused for that reads on
+// at half of them.
 const (
 	queueRecords = 8192
 	queueBytes   = 4 << 20
@@ -65,6 +67,7 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 		return nil, fmt.Errorf("source: Consumer.Group.Rebalance.Timeout (%v) must be above one and a half times the stage's DrainTimeout (%v), or the group throws this member out while it finishes a partition; raise the one or lower the other", r, env.DrainTimeout)
 	}
 	r := &groupReader{opts: *o, log: env.Logger, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
+	r.patience = cfg.Consumer.MaxProcessingTime / 2
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
 	}
@@ -187,6 +190,12 @@ func (r *groupReader) poll() (stage.Batch, error) {
 	l.records -= len(b.Records)
 	l.bytes -= size(b.Records)
 	r.list(l)
+	if !l.long() {
+		select {
+		case l.shorter <- struct{}{}:
+		default:
+		}
+	}
 	if l.paused && l.records <= queueRecords/2 && l.bytes <= queueBytes/2 {
 		l.paused = false
 		r.group.Resume(map[string][]int32{l.topic: {l.partition}})
@@ -217,7 +226,7 @@ func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.Consu
 	l := &claimLane{
 		reader: r, session: s, topic: c.Topic(), partition: c.Partition(),
 		start:   r.startOf(s.Context(), c),
-		revoked: make(chan struct{}), released: make(chan struct{}),
+		revoked: make(chan struct{}), released: make(chan struct{}), shorter: make(chan struct{}, 1),
 	}
 	r.mu.Lock()
 	r.lanes[l] = struct{}{}
@@ -268,7 +277,9 @@ func (r *groupReader) fetch(s sarama.ConsumerGroupSession, c sarama.ConsumerGrou
 					recs = append(recs, message.FromConsumer(m))
 				}
 			}
-			r.enqueue(l, bound.cut(recs))
+			if r.enqueue(l, bound.cut(recs)) {
+				r.hold(s.Context(), l)
+			}
 		case <-bound.idle():
 		case <-s.Context().Done():
 			return
@@ -276,10 +287,10 @@ func (r *groupReader) fetch(s sarama.ConsumerGroupSession, c sarama.ConsumerGrou
 	}
 }
 
-// enqueue adds to a lane's queue and pauses the partition if it grows long.
-func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) {
+// enqueue adds to a lane's queue, and reports whether that has become long.
+func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) (long bool) {
 	if len(recs) == 0 {
-		return
+		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -287,10 +298,43 @@ func (r *groupReader) enqueue(l *claimLane, recs []stage.Raw) {
 	l.records += len(recs)
 	l.bytes += size(recs)
 	r.list(l)
-	if !l.paused && (l.records > queueRecords || l.bytes > queueBytes) {
+	return l.long() && !l.paused
+}
+
+// hold waits a moment for a long queue to become shorter, and pauses the
+// partition if it does not. A pause is not for short whiles: sarama looks
+// whether one is over only between fetches, which wait for other partitions,
+// or every 100 ms where all are paused.
+func (r *groupReader) hold(ctx context.Context, l *claimLane) {
+	patience := time.NewTimer(r.patience)
+	defer patience.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-l.shorter: // perhaps of before
+			waiting = r.isLong(l)
+		case <-patience.C:
+			waiting = false
+		case <-ctx.Done():
+			return
+		}
+	}
+	r.pause(l)
+}
+
+// pause pauses a partition whose queue is long.
+func (r *groupReader) pause(l *claimLane) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.long() {
 		l.paused = true
 		r.group.Pause(map[string][]int32{l.topic: {l.partition}})
 	}
+}
+
+func (r *groupReader) isLong(l *claimLane) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return l.long()
 }
 
 // size is what records take in memory, nearly.

@@ -17,6 +17,7 @@ type claimLane struct {
 	partition int32
 	revoked   chan struct{}
 	released  chan struct{}
+	shorter   chan struct{} // has something when the queue has become, or stayed, short
 	once      sync.Once
 
 	// The reader's lock guards these.
@@ -43,6 +44,9 @@ func (l *claimLane) isReleased() bool {
 		return false
 	}
 }
+
+// long reports whether the queue is. The reader's lock is the caller's.
+func (l *claimLane) long() bool { return l.records > queueRecords || l.bytes > queueBytes }
 
 // Metadata says who commits in a transaction, and so keeps out a process that
 // the group has given up.

@@ -56,7 +56,9 @@ func TestPausesOfOnePartition(t *testing.T) {
 				w.queued++
 				w.bytes += len(recs[i].Value)
 			}
-			r.enqueue(l, recs)
+			if r.enqueue(l, recs) {
+				r.pause(l)
+			}
 			if w.bytes > queueBytes || w.queued-w.next > queueRecords {
 				w.long = true
 			}
