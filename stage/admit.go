@@ -89,6 +89,9 @@ func (e *engine) park(t *tenure, recs []Raw) {
 
 // unpark takes in what has room by now.
 func (e *engine) unpark() {
+	if len(e.parked) == 0 { // nearly always, and this is asked for each record
+		return
+	}
 	for t := range e.parked {
 		n := 0
 		for n < len(t.parked) && !e.stopped && !e.full(&t.parked[n]) && e.fits(t, &t.parked[n]) {
@@ -127,7 +130,7 @@ func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 	default:
 	}
 	t := &tenure{
-		lane: l, strands: make(map[uint64]*strand),
+		lane:   l,
 		paused: make(map[*strand]struct{}), unwritten: make(map[*strand]struct{}),
 	}
 	e.tenures[l] = t
@@ -164,18 +167,17 @@ func (e *engine) takeOver(t *tenure) {
 // strandOf finds the strand that a record belongs to.
 func (e *engine) strandOf(t *tenure, k *task) *strand {
 	if e.order == Unordered || e.order == ByKey && k.raw.Key == nil {
-		k.own.tenure = t
-		return &k.own
+		return e.strands.get(t)
 	}
 	var id uint64
 	if e.order == ByKey {
 		id = maphash.Bytes(e.seed, k.raw.Key) // two keys of one hash would wait for each other, no more
 	}
-	s, ok := t.strands[id]
-	if !ok {
-		s = &k.own
-		s.tenure, s.id, s.shared = t, id, true
-		t.strands[id] = s
+	s := t.strands.find(id)
+	if s == nil {
+		s = e.strands.get(t)
+		s.id, s.shared = id, true
+		t.strands.add(s)
 	}
 	return s
 }
@@ -227,10 +229,13 @@ func (e *engine) pause(s *strand, d time.Duration) {
 
 // forget lets go of a strand that nothing refers to.
 func (e *engine) forget(s *strand) {
-	if s.shared && s.idle() {
-		s.shared = false
-		delete(s.tenure.strands, s.id)
+	if s.tenure == nil || !s.idle() {
+		return
 	}
+	if s.shared {
+		s.tenure.strands.remove(s)
+	}
+	e.strands.put(s)
 }
 
 // dropWaiting drops the tasks of a lane that no worker has begun, or that wait
@@ -249,7 +254,7 @@ func (e *engine) dropWaiting(t *tenure) {
 		e.forget(s)
 		return false
 	})
-	for _, s := range t.strands { // those in a worker's hands
+	for s := range t.strands.all() { // those in a worker's hands
 		e.dropAll(&s.waiting)
 	}
 	for s := range t.paused {

@@ -22,7 +22,7 @@ import (
 type engine struct {
 	settings
 	process processFunc
-	bury    func(DeadLetter) ([]output, error) // nil: there are no dead letters
+	bury    func(DeadLetter) ([]Raw, error) // nil: there are no dead letters
 
 	reader  Reader
 	writers []Writer
@@ -45,6 +45,7 @@ type engine struct {
 	room     sync.Cond // a record less is in flight, or reading stops
 	idle     sync.Cond // a lane or the stage may be finished
 	tenures  map[Lane]*tenure
+	strands  strands
 	parked   map[*tenure]struct{} // have records that wait for room in the done map
 	ready    ring[*strand]        // have waiting tasks, and nobody is busy with them
 	takeable int                  // how many tasks those have

@@ -91,7 +91,7 @@ func (e *engine) empty() error {
 		}
 	}
 	for _, t := range e.tenures {
-		kept(len(t.strands), "strands")
+		kept(t.strands.n, "strands")
 		kept(len(t.paused), "paused strands")
 		kept(len(t.parked), "parked records")
 		kept(t.inFlight, "records of a tenure in flight")
@@ -142,7 +142,7 @@ func testNothingIsKept(t *testing.T, order Order, seed uint64) {
 			case 2:
 				results[i] = outcome{err: ErrSkip, batch: 1}
 			default:
-				results[i] = outcome{out: []output{{raw: *r}, {raw: *r}}}
+				results[i] = outcome{out: []Raw{*r, *r}}
 			}
 		}
 		return results
@@ -267,9 +267,9 @@ func TestRevokeTakesNothingOfOtherLanes(t *testing.T) {
 	e.mu.Lock()
 	e.dropWaiting(e.tenures[one])
 	e.mu.Unlock()
-	if e.takeable != 5 || e.inFlight != 5 || e.ready.n != 4 || len(e.tenures[one].strands) != 0 {
+	if e.takeable != 5 || e.inFlight != 5 || e.ready.n != 4 || e.tenures[one].strands.n != 0 {
 		t.Errorf("%d takeable, %d in flight, %d strands ready, %d of the lane; want 5, 5, 4 and 0",
-			e.takeable, e.inFlight, e.ready.n, len(e.tenures[one].strands))
+			e.takeable, e.inFlight, e.ready.n, e.tenures[one].strands.n)
 	}
 	e.mu.Lock()
 	e.dropWaiting(e.tenures[other])

@@ -7,7 +7,7 @@ import (
 
 // outcome is what a stage's typed edge made of one record.
 type outcome struct {
-	out   []output
+	out   []Raw
 	err   error
 	step  Step
 	batch int // err is of a batch of so many, and may be another record's
@@ -37,7 +37,7 @@ func (s *Stage[In, Out]) process() processFunc {
 		}
 
 		out, err := s.transform(ctx, in)
-		made := outputs{all: make([]output, 0, len(in))} // mostly one for each
+		made := outputs{all: make([]Raw, 0, len(in))} // mostly one for each
 		fails, err := asBatch(len(in), len(out), err)
 		for j, i := range at {
 			if err != nil {
@@ -72,7 +72,7 @@ func (s *Stage[In, Out]) transform(ctx context.Context, in []In) (out []Out, err
 	return s.Transform.Transform(ctx, in)
 }
 
-func (s *Stage[In, Out]) encode(made *outputs, v Out, in *Raw) (out []output, err error) {
+func (s *Stage[In, Out]) encode(made *outputs, v Out, in *Raw) (out []Raw, err error) {
 	defer recoverTo(&err)
 	if s.Key != nil {
 		withKey := *in
@@ -82,23 +82,24 @@ func (s *Stage[In, Out]) encode(made *outputs, v Out, in *Raw) (out []output, er
 	return encodeTo(made, s.Sink, 0, v, in)
 }
 
-// outputs collects what sinks write, of many records in one piece of memory.
-// The zero value is ready.
+// outputs collects what sinks write, of many records in one piece of memory:
+// those of one batch lie one behind the other. The zero value is ready.
 type outputs struct {
-	all  []output
+	all  []Raw
 	base int // number of the sink's first target
 	emit func(target int, raw Raw)
 }
 
 // encodeTo gives what a sink writes for v; its first target is number base.
-func encodeTo[T any](made *outputs, to Sink[T], base int, v T, in *Raw) ([]output, error) {
+func encodeTo[T any](made *outputs, to Sink[T], base int, v T, in *Raw) ([]Raw, error) {
 	if made.emit == nil {
 		made.emit = func(target int, raw Raw) {
-			made.all = append(made.all, output{target: made.base + target, raw: raw})
+			raw.target = int32(made.base + target)
+			made.all = append(made.all, raw)
 		}
 	}
 	made.base = base
 	from := len(made.all)
 	err := to.Encode(v, in, made.emit)
-	return made.all[from:len(made.all):len(made.all)], err
+	return made.all[from:], err
 }

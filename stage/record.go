@@ -18,6 +18,7 @@ type Raw struct {
 	// be written, its topic; the partitioner chooses the partition.
 	Topic     string
 	Partition int32
+	target    int32 // of an output: the number of its target in the stage
 	Offset    int64
 }
 

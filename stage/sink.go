@@ -43,8 +43,9 @@ type Writer interface {
 	// of one call, and of calls that follow each other, are written in that
 	// order as far as the order matters to the target (for Kafka: per
 	// partition). It calls done exactly once for each record, when it is safe
-	// or lost, from any goroutine. An error marked by [Permanent] says that
-	// this record can never be written; after any other error the stage
+	// or lost, from any goroutine. Until done a writer may read the records; it
+	// must not change them. An error marked by [Permanent] says that this
+	// record can never be written; after any other error the stage
 	// writes it again. Write may block, which slows the stage down.
 	Write(recs []Raw, done func(i int, err error))
 	// Close waits until done was called for all records, or ctx ends, and

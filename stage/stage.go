@@ -69,7 +69,7 @@ type Stage[In, Out any] struct {
 	// MaxInFlight bounds the records that are in the stage at once: waiting,
 	// in a transform, in a retry, or being written. When it is reached the
 	// stage stops reading. It bounds throughput, too: so many records each time
-	// that the brokers take to acknowledge a write. Zero means 8192, or twice
+	// that the brokers take to acknowledge a write. Zero means 16384, or twice
 	// what all workers can take at once, whichever is more.
 	MaxInFlight int
 	// MaxInFlightBytes bounds them by the size of their keys, values and
@@ -197,7 +197,7 @@ func (s *Stage[In, Out]) settings(n int) settings {
 		stallTimeout:   s.StallTimeout,
 		log:            cmp.Or(s.Logger, slog.Default()),
 	}
-	c.maxInFlight = cmp.Or(s.MaxInFlight, max(8192, 2*c.workers*c.batchSize))
+	c.maxInFlight = cmp.Or(s.MaxInFlight, max(16384, 2*c.workers*c.batchSize))
 	c.log = c.log.With("stage", c.name)
 	return c
 }
@@ -312,7 +312,7 @@ func (s *Stage[In, Out]) run(ctx context.Context, n int) error {
 	e.process = s.process()
 	if len(s.DeadLetters.Targets) > 0 {
 		base := len(s.Sink.Targets)
-		e.bury = func(d DeadLetter) (out []output, err error) {
+		e.bury = func(d DeadLetter) (out []Raw, err error) {
 			defer recoverTo(&err)
 			return encodeTo(&outputs{}, s.DeadLetters, base, d, &d.Record)
 		}

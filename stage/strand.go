@@ -14,7 +14,7 @@ type tenure struct {
 	parked    []Raw         // delivered, and waiting until the done map has room for them
 	tracker   lane.Tracker
 	line      line                 // exactly once only
-	strands   map[uint64]*strand   // ByKey and ByPartition; the others live in their task
+	strands   keyed                // ByKey and ByPartition
 	paused    map[*strand]struct{} // wait out the backoff of a transform
 	unwritten map[*strand]struct{} // wait for their outputs to be written again
 	inFlight  int
@@ -32,8 +32,9 @@ type tenure struct {
 // worker's hands at a time.
 type strand struct {
 	tenure  *tenure
-	id      uint64 // in the tenure's strands: its key's hash, or 0 for all
-	shared  bool   // it is there, for later records
+	id      uint64  // in the tenure's strands: its key's hash, or 0 for all
+	shared  bool    // it is there, for later records
+	chained *strand // the next one there
 	waiting queue
 	writing queue
 	busy    bool // a worker has some of it, or it waits out a backoff
@@ -60,9 +61,8 @@ type task struct {
 	strand *strand // until it leaves
 	next   *task   // in the queue that it is in
 	seq    uint64  // in the lane's tracker
-	out    []output
+	out    []Raw
 	trial  *trial // nil: nothing has failed so far
-	own    strand // of its key, if it was the first with it, or of itself alone
 
 	pending int32 // outputs that are not acknowledged yet
 	state   writeState
@@ -128,12 +128,6 @@ const (
 	failed
 )
 
-// output is one record to be written to a target.
-type output struct {
-	target int
-	raw    Raw
-}
-
 // resolve settles one acknowledgement of k and reports whether it was the
 // last one.
 func (k *task) resolve(err error) bool {
@@ -153,4 +147,34 @@ func (k *task) resolve(err error) bool {
 // idle reports whether nothing refers to the strand any more.
 func (s *strand) idle() bool {
 	return !s.busy && s.waiting.n == 0 && s.writing.n == 0 && s.mode == writeThrough
+}
+
+// strands keeps strands that are over for others. The zero value is ready.
+type strands struct {
+	spare []*strand
+}
+
+func (f *strands) get(t *tenure) *strand {
+	if len(f.spare) == 0 {
+		piece := make([]strand, 32)
+		for i := range piece {
+			f.spare = append(f.spare, &piece[i])
+		}
+	}
+	last := len(f.spare) - 1
+	s := f.spare[last]
+	f.spare = f.spare[:last]
+	s.tenure = t
+	return s
+}
+
+// put takes an idle strand back. One whose outputs had to be written again is
+// left to the garbage collector: a worker that hangs in a write may still
+// look at it.
+func (f *strands) put(s *strand) {
+	again := s.round > 0
+	*s = strand{}
+	if !again {
+		f.spare = append(f.spare, s)
+	}
 }

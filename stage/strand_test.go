@@ -21,7 +21,7 @@ func TestTaskResolves(t *testing.T) {
 		{"for good after for now", []error{away, never}, failed, never},
 		{"for now after for good", []error{never, away}, failed, never},
 	} {
-		k := &task{out: make([]output, len(c.acks))}
+		k := &task{out: make([]Raw, len(c.acks))}
 		(&strand{}).launch(k)
 		for i, err := range c.acks {
 			if last := i == len(c.acks)-1; k.resolve(err) != last {

@@ -182,8 +182,13 @@ func (e *engine) mustEnd() bool {
 	if e.txn.due || e.stopped || len(e.txn.tasks) >= e.transactionSize() {
 		return true
 	}
-	for _, k := range e.txn.tasks {
-		if k.tenure.revoked {
+	return e.anyIn(func(t *tenure) bool { return t.revoked })
+}
+
+// anyIn reports whether the open transaction holds outputs of a lane that is so.
+func (e *engine) anyIn(is func(*tenure) bool) bool {
+	for _, t := range e.tenures {
+		if t.line.entered > 0 && is(t) {
 			return true
 		}
 	}
@@ -196,9 +201,7 @@ func (e *engine) transactionSize() int { return max(1, e.maxInFlight/2) }
 
 // anyLost reports whether the open transaction holds outputs of a lane that is
 // lost.
-func (e *engine) anyLost() bool {
-	return slices.ContainsFunc(e.txn.tasks, func(k *task) bool { return k.tenure.lost })
-}
+func (e *engine) anyLost() bool { return e.anyIn(func(t *tenure) bool { return t.lost }) }
 
 // collect moves what is ready into the transaction. The caller holds mu.
 func (e *engine) collect() (send []*task) {
@@ -222,22 +225,20 @@ func (e *engine) collect() (send []*task) {
 // enterTransaction gives outputs to the writer. At the end of ctx it leaves
 // behind a Write that blocks.
 func (e *engine) enterTransaction(ctx context.Context, round int, tasks []*task) {
-	var recs []Raw
-	var owner []*task
+	var p parcel
 	for _, k := range tasks {
 		k.writeAnew()
-		for _, o := range k.out {
-			recs = append(recs, o.raw)
-			owner = append(owner, k)
+		for i := range k.out {
+			p.add(k, k.out[i:])
 		}
 	}
-	if len(recs) == 0 {
+	if len(p.recs) == 0 {
 		return
 	}
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		e.txn.writer.Write(recs, func(i int, err error) { e.acks.add(owner[i], err, round) })
+		e.txn.writer.Write(p.recs, func(i int, err error) { e.acks.add(p.owner[i], err, round) })
 	}()
 	select {
 	case <-written:

@@ -173,13 +173,14 @@ func (w *worker) settle(ctx context.Context) {
 func (e *engine) judge(ctx context.Context, tasks []*task, results []outcome) share {
 	h := share{strand: tasks[0].strand, tasks: tasks}
 	for i, k := range tasks {
-		r := results[i]
-		_, paused := errors.AsType[*retryAfterError](r.err)
-		switch {
-		case r.err == nil, errors.Is(r.err, ErrSkip) && r.batch == 1:
+		r := &results[i]
+		if r.err == nil || r.batch == 1 && errors.Is(r.err, ErrSkip) {
 			k.out = r.out
 			h.n++
 			continue
+		}
+		_, paused := errors.AsType[*retryAfterError](r.err)
+		switch {
 		case ctx.Err() != nil:
 			return h // it failed because the stage is ending: not its fault
 		case e.isLost(h.strand.tenure):

@@ -15,8 +15,26 @@ func (s *strand) launch(k *task) {
 
 // parcel is what one writer gets of some tasks, and whose each record is.
 type parcel struct {
-	recs  []Raw
-	owner []*task
+	recs   []Raw
+	owner  []*task
+	copied bool // recs is memory of its own
+}
+
+// add takes the first of out into the parcel. As a rule the outputs of a batch
+// are sent as they lie in memory, one behind the other, and not copied.
+func (p *parcel) add(k *task, out []Raw) {
+	n := len(p.recs)
+	switch {
+	case n == 0:
+		p.recs = out[:1]
+	case p.copied:
+		p.recs = append(p.recs, out[0])
+	case n < cap(p.recs) && &p.recs[:n+1][n] == &out[0]:
+		p.recs = p.recs[:n+1]
+	default:
+		p.recs, p.copied = append(p.recs[:n:n], out[0]), true
+	}
+	p.owner = append(p.owner, k)
 }
 
 // send gives the outputs of launched tasks to their writers, in order.
@@ -25,12 +43,10 @@ func (e *engine) send(tasks []*task) {
 		return
 	}
 	parcels := make([]parcel, len(e.writers))
-	parcels[0] = parcel{make([]Raw, 0, len(tasks)), make([]*task, 0, len(tasks))} // mostly there are no others
+	parcels[0].owner = make([]*task, 0, len(tasks)) // mostly there are no others
 	for _, k := range tasks {
 		for i := range k.out {
-			p := &parcels[e.writer[k.out[i].target]]
-			p.recs = append(p.recs, k.out[i].raw)
-			p.owner = append(p.owner, k)
+			parcels[e.writer[k.out[i].target]].add(k, k.out[i:])
 		}
 	}
 	// Only now: a task may be done, and gone, as soon as a writer has it all.
