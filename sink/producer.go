@@ -11,7 +11,6 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"github.com/millrace-go/millrace/internal/message"
 	"github.com/millrace-go/millrace/stage"
 )
 
@@ -29,21 +28,17 @@ type producer struct {
 	topics topics
 	closed bool // async takes nothing more
 
+	shipments sync.Pool // that are over, for others
+	reuse     bool      // no interceptor may have kept a message
+
 	refused atomic.Pointer[error] // why no record is written any more
 	hurry   atomic.Bool           // nothing is worth waiting for any more
 	ended   sync.Once
 }
 
-// parcel is a message, and the way back from its answer to who asked.
-type parcel struct {
-	message.Outgoing
-	done func(i int, err error)
-	i    int
-}
-
 // newProducer connects. It leaves cfg as it is.
 func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, sizes sizes, env stage.Env) (*producer, error) {
-	p := &producer{sizes: sizes}
+	p := &producer{sizes: sizes, reuse: len(cfg.Producer.Interceptors) == 0}
 	own := *cfg
 	own.Producer.Retry.BackoffFunc = p.backoff(own.Producer.Retry.Backoff, own.Producer.Retry.BackoffFunc)
 	txn := &own.Producer.Transaction.Retry
@@ -58,14 +53,12 @@ func newProducer(ctx context.Context, brokers []string, cfg *sarama.Config, size
 	p.topics = topics{client: p.client, named: env.Topics}
 	p.heard.Go(func() {
 		for m := range p.async.Successes() {
-			k := m.Metadata.(*parcel)
-			k.done(k.i, nil)
+			m.Metadata.(*parcel).answer(nil)
 		}
 	})
 	p.heard.Go(func() {
 		for e := range p.async.Errors() {
-			k := e.Msg.Metadata.(*parcel)
-			k.done(k.i, p.classify(e))
+			e.Msg.Metadata.(*parcel).answer(p.classify(e))
 		}
 	})
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -124,7 +117,6 @@ func (p *producer) backoff(d time.Duration, set func(retries, most int) time.Dur
 	}
 }
 
-// Write blocks while sarama has all it can keep, until end.
 // soon begins with short pauses: a transaction that follows another one waits
 // until the broker has ended that, which takes some milliseconds.
 func soon(most time.Duration) func(retries, _ int) time.Duration {
@@ -133,6 +125,7 @@ func soon(most time.Duration) func(retries, _ int) time.Duration {
 	}
 }
 
+// Write blocks while sarama has all it can keep, until end.
 func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 	p.order.Lock()
 	defer p.order.Unlock()
@@ -140,12 +133,11 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 		fail(recs, done)
 		return
 	}
-	parcels := make([]parcel, len(recs))
+	parcels := p.load(len(recs), done)
 	var limit int
 	var unknown bool
 	for i := range recs {
 		k := &parcels[i]
-		k.done, k.i = done, i
 		m := k.Set(&recs[i])
 		if i == 0 || m.Topic != recs[i-1].Topic {
 			limit, unknown = p.sizes.limit(m.Topic), p.topics.unknown(m.Topic)
@@ -154,17 +146,16 @@ func (p *producer) Write(recs []stage.Raw, done func(i int, err error)) {
 		// transaction.
 		size := m.ByteSize(2)
 		if size > limit {
-			done(i, stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, limit)))
+			k.answer(stage.Permanent(fmt.Errorf("sink: a record of %d bytes for topic %q, and at most %d can be written", size, m.Topic, limit)))
 			continue
 		}
 		if unknown {
-			done(i, stage.Permanent(fmt.Errorf("sink: the record chose topic %q: %w", m.Topic, sarama.ErrUnknownTopicOrPartition)))
+			k.answer(stage.Permanent(fmt.Errorf("sink: the record chose topic %q: %w", m.Topic, sarama.ErrUnknownTopicOrPartition)))
 			continue
 		}
 		if size > p.sizes.batch {
 			m.Value = large{recs[i].Value, size - p.sizes.batch}
 		}
-		m.Metadata = k
 		p.async.Input() <- m
 	}
 }
