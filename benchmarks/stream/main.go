@@ -57,6 +57,7 @@ type options struct {
 	records  int
 	rounds   int
 	delivery string
+	parallel bool
 	profiles string
 }
 
@@ -68,6 +69,7 @@ func (o *options) parse(args []string, errs io.Writer) error {
 	f.IntVar(&o.records, "records", 1_000_000, "how many records a turn passes on")
 	f.IntVar(&o.rounds, "rounds", 9, "how many rounds: the loop, the stage in two orders, the loop again")
 	f.StringVar(&o.delivery, "delivery", "at-least-once,exactly-once", "which `deliveries` to measure")
+	f.BoolVar(&o.parallel, "parallel", true, "time Parallel Consumer's shapes as well")
 	f.StringVar(&o.profiles, "profiles", "", "`folder` for processor profiles of each turn")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -127,8 +129,10 @@ func start(ctx context.Context, args []string, out, errs io.Writer) error {
 			return err
 		}
 	}
-	if err := b.parallel(ctx, &rep, errs); err != nil {
-		return err
+	if b.options.parallel {
+		if err := b.timeParallel(ctx, &rep, errs); err != nil {
+			return err
+		}
 	}
 	text := rep.text()
 	_, _ = io.WriteString(out, text)
@@ -141,6 +145,11 @@ func start(ctx context.Context, args []string, out, errs io.Writer) error {
 // compare has the contenders take turns.
 func (b *bench) compare(ctx context.Context, delivery string, rep *report, log io.Writer) error {
 	c := comparison{delivery: delivery}
+	// A broker that has just started, in Java, is slow at first: this turn does
+	// not count.
+	if _, err := b.turn(ctx, contenders()[0], delivery); err != nil {
+		return err
+	}
 	for round := range b.rounds {
 		var runs []run
 		for _, who := range contenders() {
@@ -158,8 +167,8 @@ func (b *bench) compare(ctx context.Context, delivery string, rep *report, log i
 	return nil
 }
 
-// parallel times the shapes of Parallel Consumer's table.
-func (b *bench) parallel(ctx context.Context, rep *report, log io.Writer) error {
+// timeParallel times the shapes of Parallel Consumer's table.
+func (b *bench) timeParallel(ctx context.Context, rep *report, log io.Writer) error {
 	for _, s := range parallelShapes() {
 		t := timing{shape: s}
 		for _, workers := range []int{16, 100} {
