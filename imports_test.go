@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"stage/stagetest":           {},
 	"stage/kafka":               kafkaClient,
 	"stage/kafkatest":           append([]string{"github.com/twmb/franz-go"}, kafkaClient...),
+	"stage/reply":               kafkaClient,
 	"source":                    kafkaClient,
 	"sink":                      kafkaClient,
 	"embed":                     {"github.com/yalue/onnxruntime_go", "github.com/daulet/tokenizers"},

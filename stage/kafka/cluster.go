@@ -125,6 +125,9 @@ func (c *Cluster) ClientConfig() (*sarama.Config, error) {
 	cfg.Metadata.Retry.Max = 1
 	cfg.Metadata.Retry.Backoff = 100 * time.Millisecond
 	cfg.Net.DialTimeout = min(5*time.Second, c.startTimeout())
+	// Somebody may wait for what it reads, or for the end of an idle fetch.
+	cfg.Consumer.Retry.Backoff = 250 * time.Millisecond
+	cfg.Consumer.MaxWaitTime = 250 * time.Millisecond
 	cfg.Consumer.IsolationLevel = sarama.ReadCommitted
 	c.configure(cfg)
 	return cfg, c.refuse(cfg)
