@@ -267,7 +267,7 @@ func TestNobodyAnswers(t *testing.T) {
 	if code != 1 || len(out) > 0 {
 		t.Errorf("exit code %d, output %q", code, out)
 	}
-	for _, want := range []string{`"one": no answer`, `"two": no answer`, "2 of 2 questions were not answered"} {
+	for _, want := range []string{`"one": reply: no answer`, `"two": reply: no answer`, "2 of 2 questions were not answered"} {
 		if !strings.Contains(messages, want) {
 			t.Errorf("no %q in %q", want, messages)
 		}

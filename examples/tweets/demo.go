@@ -6,7 +6,6 @@ import (
 
 	"github.com/millrace-go/millrace/embed"
 	"github.com/millrace-go/millrace/examples/tweets/internal/flow"
-	"github.com/millrace-go/millrace/examples/tweets/internal/reply"
 	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafka"
 	"github.com/millrace-go/millrace/stage/kafkatest"
@@ -38,7 +37,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeFinder()) }()
 
-	asker, err := reply.Dial(ctx, cluster, a.flow())
+	asker, err := a.dial(ctx, cluster)
 	if err != nil {
 		return err
 	}
@@ -59,12 +58,12 @@ func (a *app) demo(ctx context.Context) (err error) {
 		promptErr = a.prompt(prompt, asker)
 	}
 	stop()
-	return errors.Join(<-ended, promptErr, asker.Close())
+	return errors.Join(<-ended, promptErr, asker.Close(ctx))
 }
 
 // warmUp asks a question that nobody sees: the first one waits until both
 // stages have joined their groups, which says nothing of those after it.
-func (a *app) warmUp(ctx context.Context, asker *reply.Asker) error {
+func (a *app) warmUp(ctx context.Context, asker *asker) error {
 	_, err := a.question(ctx, asker, "hello")
 	if cause := context.Cause(ctx); cause != nil {
 		return cause // a stage ended: it says why
@@ -94,10 +93,10 @@ func (a *app) ask(ctx context.Context) (err error) {
 	if err := a.flow().Create(ctx, cluster); err != nil {
 		return err
 	}
-	asker, err := reply.Dial(ctx, cluster, a.flow())
+	asker, err := a.dial(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, asker.Close()) }()
+	defer func() { err = errors.Join(err, asker.Close(ctx)) }()
 	return a.prompt(ctx, asker)
 }

@@ -10,16 +10,27 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/peterh/liner"
 
 	"github.com/millrace-go/millrace/examples/tweets/internal/flow"
-	"github.com/millrace-go/millrace/examples/tweets/internal/reply"
+	"github.com/millrace-go/millrace/stage"
+	"github.com/millrace-go/millrace/stage/kafka"
+	"github.com/millrace-go/millrace/stage/reply"
 )
+
+// asker asks the stages.
+type asker = reply.Asker[string, flow.Answer]
+
+func (a *app) dial(ctx context.Context, c *kafka.Cluster) (*asker, error) {
+	t := a.flow()
+	return reply.Dial(ctx, c, t.Questions, t.Answers, reply.Options{DeadLetters: []string{t.Dead}, Timeout: a.timeout, Logger: a.log})
+}
 
 // prompt answers questions until they end: at a terminal one by one, otherwise
 // line by line, -parallel at a time.
-func (a *app) prompt(ctx context.Context, asker *reply.Asker) error {
+func (a *app) prompt(ctx context.Context, asker *asker) error {
 	if file, ok := a.in.(*os.File); ok {
 		if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 			return a.terminal(ctx, asker)
@@ -29,7 +40,7 @@ func (a *app) prompt(ctx context.Context, asker *reply.Asker) error {
 }
 
 // terminal has line editing and a history.
-func (a *app) terminal(ctx context.Context, asker *reply.Asker) error {
+func (a *app) terminal(ctx context.Context, asker *asker) error {
 	a.report.Say("a sentence, and Enter; Ctrl-D ends")
 	line := liner.NewLiner()
 	defer func() { _ = line.Close() }() // puts the terminal back
@@ -68,7 +79,7 @@ type asked struct {
 
 // lines answers lines of input in their order. A question that fails does not
 // end it, but the exit code tells.
-func (a *app) lines(ctx context.Context, asker *reply.Asker) error {
+func (a *app) lines(ctx context.Context, asker *asker) error {
 	inLine := make(chan *asked, a.parallel-1) // with the one being printed, -parallel
 	var readErr error
 	go func() {
@@ -110,7 +121,7 @@ func (a *app) lines(ctx context.Context, asker *reply.Asker) error {
 	return nil
 }
 
-func (a *app) readLines(ctx context.Context, asker *reply.Asker, inLine chan<- *asked) error {
+func (a *app) readLines(ctx context.Context, asker *asker, inLine chan<- *asked) error {
 	r := bufio.NewReader(a.in)
 	for {
 		text, err := r.ReadString('\n')
@@ -135,10 +146,12 @@ func (a *app) readLines(ctx context.Context, asker *reply.Asker, inLine chan<- *
 	}
 }
 
-func (a *app) question(ctx context.Context, asker *reply.Asker, text string) (flow.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return asker.Ask(ctx, text)
+// question asks one, and adds up its time.
+func (a *app) question(ctx context.Context, asker *asker, text string) (flow.Answer, error) {
+	begun := time.Now()
+	answer, err := asker.Ask(ctx, text, stage.Header{Key: flow.HeaderQuestion, Value: []byte(text)})
+	answer.MS.Total = float64(time.Since(begun).Microseconds()) / 1000
+	return answer, err
 }
 
 // popular is how many retweets make a tweet very popular.

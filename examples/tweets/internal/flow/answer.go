@@ -35,10 +35,9 @@ type Times struct {
 	Nearest float64 `json:"nearest"` // in the index, or BigQuery
 }
 
-// The headers that travel with a question.
+// The headers that travel with a question, besides those of package reply.
 const (
-	HeaderID       = "correlation-id" // which question it is
-	HeaderQuestion = "question"       // its text, for the answer
+	HeaderQuestion = "question" // its text, for the answer
 	headerEmbedMS  = "embed-ms"
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafkatest"
+	"github.com/millrace-go/millrace/stage/reply"
 )
 
 const space = "lengths"
@@ -77,7 +78,7 @@ func header(key, value string) stage.Header { return stage.Header{Key: key, Valu
 // question is a record as a prompt writes it, and with a header of another's.
 func question(id, text string) stage.Raw {
 	return stage.Raw{Key: []byte(id), Value: []byte(text), Headers: []stage.Header{
-		header(flow.HeaderID, id), header(flow.HeaderQuestion, text), header("traceparent", "00-"+id),
+		header(reply.HeaderID, id), header(flow.HeaderQuestion, text), header("traceparent", "00-"+id),
 	}}
 }
 
