@@ -23,6 +23,8 @@
 // A topic of vectors feeds an index while it answers: [Into] is a stage's sink.
 // [Spaces] holds an index a space, for the time when a model is replaced.
 //
+// [Shadow] answers by one Finder and compares with another, in the background.
+//
 // To write a Finder of one's own, start from [FindValid], and run the suite in
 // similarity/similaritytest on it.
 package similarity

@@ -139,3 +139,26 @@ func ExampleOpenFile() {
 	// Output:
 	// [[{origin 5}]] <nil>
 }
+
+func ExampleShadow() {
+	// The exact index answers; a candidate for its place is watched.
+	var exact, candidate similarity.Index
+	err := errors.Join(
+		exact.Add(similarity.Item{ID: "origin", Vector: at(0, 0)}, similarity.Item{ID: "east", Vector: at(4, 0)}),
+		candidate.Add(similarity.Item{ID: "origin", Vector: at(0, 0)}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	finder := &similarity.Shadow{First: &exact, Second: &candidate, MaxInFlight: 2}
+	for _, q := range []vector.Vector{at(1, 0), at(3, 0)} {
+		hits, err := finder.Nearest(context.Background(), []vector.Vector{q}, 1)
+		fmt.Println(hits, err)
+	}
+	err = finder.Close(context.Background())
+	fmt.Printf("%+v %v\n", finder.Stats(), err)
+	// Output:
+	// [[{origin 1}]] <nil>
+	// [[{east 1}]] <nil>
+	// {Agreed:1 Disagreed:1 Failed:0 Dropped:0} <nil>
+}
