@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/millrace-go/millrace/stage/reply"
 )
 
 // hops are the app's three hops without millrace and without its work, in whose
@@ -24,6 +26,7 @@ import (
 type hops struct {
 	addrs     []string
 	questions string
+	answers   string
 	prompt    sarama.AsyncProducer
 	answered  chan *sarama.ConsumerMessage
 	failed    chan error
@@ -39,7 +42,6 @@ type hops struct {
 const (
 	shares      = 6               // partitions of a topic that a stage reads
 	vectorBytes = 384*4 + 10 + 32 // values, the form, the space
-	headerID    = "correlation-id"
 	headerText  = "question"
 	headerBusy  = "busy-ms"
 )
@@ -48,7 +50,7 @@ const (
 type work struct{ embed, nearest time.Duration }
 
 func openHops(ctx context.Context, addrs []string, prefix string, answerBytes int, w work) (*hops, error) {
-	h := &hops{addrs: addrs, questions: prefix + ".questions", answered: make(chan *sarama.ConsumerMessage, 1), failed: make(chan error, 1)}
+	h := &hops{addrs: addrs, questions: prefix + ".questions", answers: prefix + ".answers", answered: make(chan *sarama.ConsumerMessage, 1), failed: make(chan error, 1)}
 	if err := h.open(ctx, prefix, answerBytes, w); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
@@ -56,14 +58,14 @@ func openHops(ctx context.Context, addrs []string, prefix string, answerBytes in
 }
 
 func (h *hops) open(ctx context.Context, prefix string, answerBytes int, w work) (err error) {
-	vectors, answers := prefix+".vectors", prefix+".answers"
-	if err := createTopics(ctx, h.addrs, map[string]int32{h.questions: shares, vectors: shares, answers: 1}); err != nil {
+	vectors := prefix + ".vectors"
+	if err := createTopics(ctx, h.addrs, map[string]int32{h.questions: shares, vectors: shares, h.answers: 1}); err != nil {
 		return err
 	}
-	if err := h.consume(answers, func(m *sarama.ConsumerMessage) { h.answered <- m }); err != nil {
+	if err := h.consume(h.answers, func(m *sarama.ConsumerMessage) { h.answered <- m }); err != nil {
 		return err
 	}
-	if err := h.relay(vectors, answers, answerBytes, w.nearest); err != nil {
+	if err := h.relay(vectors, h.answers, answerBytes, w.nearest); err != nil {
 		return err
 	}
 	if err := h.relay(h.questions, vectors, vectorBytes, w.embed); err != nil {
@@ -161,8 +163,10 @@ func (h *hops) ask(ctx context.Context, text string) (float64, error) {
 	h.prompt.Input() <- &sarama.ProducerMessage{
 		Topic: h.questions, Key: sarama.StringEncoder(id), Value: sarama.StringEncoder(text), Timestamp: begun,
 		Headers: []sarama.RecordHeader{
-			{Key: []byte(headerID), Value: []byte(id)},
 			{Key: []byte(headerText), Value: []byte(text)},
+			{Key: []byte(reply.HeaderID), Value: []byte(id)},
+			{Key: []byte(reply.HeaderTopic), Value: []byte(h.answers)},
+			{Key: []byte(reply.HeaderDeadline), Value: strconv.AppendInt(nil, begun.Add(time.Minute).UnixMilli(), 10)},
 		},
 	}
 	select {
