@@ -31,6 +31,7 @@
 //   - stage/stagetest: a source and a sink in memory, for tests in fake time, and
 //     what every source, sink and transform must pass
 //   - stage/kafka: which Kafka cluster, and how to talk to it
+//   - stage/reply: ask a question over Kafka, and wait for its answer
 //   - stage/kafkatest: a Kafka broker inside the process
 //   - source, sink: where records come from and go to
 //   - embed: text to vector, by sentence-transformers models
