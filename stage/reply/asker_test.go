@@ -69,7 +69,7 @@ func TestAThousandAtOnce(t *testing.T) {
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	d.Produce(t, answers().Name, all...)
 	asking.Wait()
-	want := reply.Stats{Asked: n, Answered: n, Unclaimed: second, Foreign: others}
+	want := reply.Stats{Asked: n, Written: n, Answered: n, Unclaimed: second, Foreign: others}
 	d.await(t, "answers", func(s reply.Stats) bool { return s == want })
 }
 
@@ -128,7 +128,7 @@ func TestAskersShareATopic(t *testing.T) {
 	asking.Wait()
 	for i, a := range all {
 		d.asker = a
-		want := reply.Stats{Asked: each, Answered: each, Foreign: (askers - 1) * each}
+		want := reply.Stats{Asked: each, Written: each, Answered: each, Foreign: (askers - 1) * each}
 		d.await(t, fmt.Sprintf("answers of the others at asker %d", i), func(s reply.Stats) bool { return s == want })
 	}
 }
@@ -160,7 +160,7 @@ func TestForeignAndMalformedReplies(t *testing.T) {
 		{Headers: []stage.Header{header(reply.HeaderID, prefix+"-"), header(reply.HeaderDeadline, "soon")}},
 	}
 	d.Produce(t, answers().Name, ours...)
-	want := reply.Stats{Waiting: 1, Asked: 1, Foreign: uint64(2 * len(strangers)), Unclaimed: uint64(len(ours))}
+	want := reply.Stats{Waiting: 1, Asked: 1, Written: 1, Foreign: uint64(2 * len(strangers)), Unclaimed: uint64(len(ours))}
 	d.await(t, "strangers", func(s reply.Stats) bool { return s == want })
 	// Only the id is needed; other headers may be anything.
 	d.Produce(t, answers().Name, stage.Raw{Value: []byte("me"), Headers: []stage.Header{

@@ -73,6 +73,9 @@ func dial(ctx context.Context, cluster *kafka.Cluster, questions, answers string
 }
 
 func (c *client) ask(ctx context.Context, value []byte, headers []stage.Header) (stage.Raw, error) {
+	if err := ctx.Err(); err != nil {
+		return stage.Raw{}, fmt.Errorf("reply: %w", err)
+	}
 	begun := time.Now()
 	select {
 	case c.room <- struct{}{}:
@@ -170,12 +173,19 @@ func (c *client) wanted(qs []*question, q *question) []*question {
 }
 
 func (c *client) wrote(q *question, err error) {
+	defer c.leave(q)
 	if err == nil {
 		q.written.Store(true)
-	} else if c.waiting.end(q.id, outcome{err: fmt.Errorf("reply: the question could not be written: %w", err)}) {
+		c.counters.written.Add(1)
+		return
+	}
+	then := ""
+	if errors.Is(err, stage.ErrRefused) { // the writer has ended
+		then = "; when that is mended, Dial again"
+	}
+	if c.waiting.end(q.id, outcome{err: fmt.Errorf("reply: the question could not be written: %w%s", err, then)}) {
 		c.counters.failed.Add(1)
 	}
-	c.leave(q)
 }
 
 // hear gives the first reply to who waits for it, and drops all others.

@@ -43,14 +43,14 @@ func TestCloseGivesUp(t *testing.T) {
 	t.Parallel()
 	d := open(t, reply.Options{})
 	waiting := d.ask(t.Context(), "still there?")
-	d.find(t, "still there?")
+	d.await(t, "acknowledgement", func(s reply.Stats) bool { return s.Written == 1 })
 	if err := d.asker.Close(ended()); err != nil {
 		t.Error(err)
 	}
 	if got := <-waiting; !errors.Is(got.err, reply.ErrClosed) {
 		t.Errorf("who waited got %+v", got)
 	}
-	if s := d.asker.Stats(); s != (reply.Stats{Asked: 1, Failed: 1}) {
+	if s := d.asker.Stats(); s != (reply.Stats{Asked: 1, Written: 1, Failed: 1}) {
 		t.Errorf("%+v", s)
 	}
 	if err := d.asker.Close(t.Context()); err != nil {

@@ -92,6 +92,29 @@ func ended() context.Context {
 	return ctx
 }
 
+// alarm is a context whose deadline comes when it rings.
+type alarm struct {
+	context.Context
+	at   time.Time
+	done chan struct{}
+}
+
+// soon has a deadline that is over already for who reads it.
+func soon(ctx context.Context) *alarm { return &alarm{ctx, time.Now(), make(chan struct{})} }
+
+func (a *alarm) ring()                       { close(a.done) }
+func (a *alarm) Deadline() (time.Time, bool) { return a.at, true }
+func (a *alarm) Done() <-chan struct{}       { return a.done }
+
+func (a *alarm) Err() error {
+	select {
+	case <-a.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // asked is what came of a question.
 type asked struct {
 	answer string

@@ -35,45 +35,42 @@ func TestTheFirstReplyCounts(t *testing.T) {
 // letter come after all, and are counted.
 func TestLateAnswer(t *testing.T) {
 	t.Parallel()
-	for name, ask := range map[string]func(*desk) <-chan asked{
-		"by the context": func(d *desk) <-chan asked {
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-			done := make(chan asked, 1)
-			go func() {
-				defer cancel()
-				done <- <-d.ask(ctx, "anybody?")
-			}()
-			return done
-		},
-		"by the option": func(d *desk) <-chan asked { return d.ask(t.Context(), "anybody?") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := reply.Options{}
-			if name == "by the option" {
-				o.Timeout = 500 * time.Millisecond
-			}
-			d := open(t, o)
-			done := ask(d)
-			q := d.find(t, "anybody?")
-			e := timeout(t, (<-done).err)
-			if e.ID != string(q.Key) || !e.Written || e.After < 500*time.Millisecond || e.Late != 0 || e.Reading != nil {
-				t.Errorf("%+v", e)
-			}
-			for _, want := range []string{"no answer after", `topic "questions"`, e.ID, `topic "answers"`, "do all stages", "dead letters"} {
-				if !strings.Contains(e.Error(), want) {
-					t.Errorf("no %q in %q", want, e.Error())
-				}
-			}
-			d.Produce(t, answers().Name, answerTo(q, "late"))
-			d.Produce(t, dead, stage.Raw{Headers: q.Headers})
-			want := reply.Stats{Asked: 1, GivenUp: 1, Late: 2}
-			d.await(t, "late replies", func(s reply.Stats) bool { return s == want })
-			again := timeout(t, (<-ask(d)).err)
-			if again.Late != 2 || !strings.Contains(again.Error(), "2 answers came after their deadline") {
-				t.Errorf("the next one: %v", again)
-			}
-		})
+	d := open(t, reply.Options{})
+	ask := func(text string) (stage.Raw, *reply.TimeoutError) {
+		t.Helper()
+		written := d.asker.Stats().Written
+		ctx := soon(t.Context())
+		done := d.ask(ctx, text)
+		q := d.find(t, text)
+		d.await(t, "acknowledgement", func(s reply.Stats) bool { return s.Written > written })
+		ctx.ring()
+		return q, timeout(t, (<-done).err)
+	}
+	q, e := ask("anybody?")
+	if e.ID != string(q.Key) || !e.Written || e.Late != 0 || e.Reading != nil {
+		t.Errorf("%+v", e)
+	}
+	for _, want := range []string{"no answer after", `topic "questions"`, e.ID, `topic "answers"`, "do all stages", "dead letters"} {
+		if !strings.Contains(e.Error(), want) {
+			t.Errorf("no %q in %q", want, e.Error())
+		}
+	}
+	d.Produce(t, answers().Name, answerTo(q, "late"))
+	d.Produce(t, dead, stage.Raw{Headers: q.Headers})
+	want := reply.Stats{Asked: 1, Written: 1, GivenUp: 1, Late: 2}
+	d.await(t, "late replies", func(s reply.Stats) bool { return s == want })
+	if _, e := ask("still nobody?"); e.Late != 2 || !strings.Contains(e.Error(), "2 answers came after their deadline") {
+		t.Errorf("the next one: %v", e)
+	}
+	d.works(t)
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	d := open(t, reply.Options{Timeout: 20 * time.Millisecond})
+	_, err := d.asker.Ask(t.Context(), "anybody?")
+	if e := timeout(t, err); e.After < 20*time.Millisecond {
+		t.Errorf("%v", e)
 	}
 }
 
@@ -91,10 +88,10 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	d.Produce(t, answers().Name, answerTo(q, "for nobody"))
-	want := reply.Stats{Asked: 1, GivenUp: 1, Unclaimed: 1}
+	want := reply.Stats{Asked: 1, Written: 1, GivenUp: 1, Unclaimed: 1}
 	d.await(t, "answer", func(s reply.Stats) bool { return s == want })
-	if _, err := d.asker.Ask(ctx, "who?"); !errors.Is(err, context.Canceled) {
-		t.Errorf("asking with an ended context: %v", err)
+	if _, err := d.asker.Ask(ctx, "who?"); !errors.Is(err, context.Canceled) || d.asker.Stats() != want {
+		t.Errorf("asking with an ended context: %v, %+v", err, d.asker.Stats())
 	}
 	d.works(t)
 }
