@@ -33,7 +33,7 @@ func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
 	err := r.send(marks, r.plain)
 	if errors.Is(err, sarama.ErrOffsetMetadataTooLarge) {
 		r.plain = true
-		r.log.Warn("the broker takes too little metadata with a commit (offset.metadata.max.bytes below 4,096): after a restart, all above the low-water mark is done again", "err", err)
+		r.log.Warn("the broker takes too little metadata with a commit (offset.metadata.max.bytes below 4,096): after a restart, all above the low-water mark is done again, and a sink that keeps notes there can't write", "err", err)
 		err = r.send(marks, true)
 	}
 	if err == nil {
@@ -46,7 +46,8 @@ func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
 	return err
 }
 
-// send sends one commit, plain or with what is done above the marks.
+// send sends one commit, plain or with what is done above the marks. Notes
+// always go with it.
 func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
 	var meta *sarama.ConsumerGroupMetadata
 	req := &sarama.OffsetCommitRequest{Version: 8}
@@ -57,7 +58,7 @@ func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
 			if plain {
 				m.Done = ""
 			}
-			req.AddBlockWithLeaderEpoch(l.topic, l.partition, m.Offset, -1, 0, m.Done)
+			req.AddBlockWithLeaderEpoch(l.topic, l.partition, m.Offset, -1, 0, member.Metadata(m))
 			blocks++
 		}
 	}

@@ -26,6 +26,7 @@ import (
 type groupReader struct {
 	opts   options
 	log    *slog.Logger
+	notes  bool // a lane must not begin without its note
 	client sarama.Client
 	// offsets is another client, for commits: on the connection that joins, a
 	// commit waits until all members have joined.
@@ -66,7 +67,7 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 	if r := cfg.Consumer.Group.Rebalance.Timeout; r <= env.DrainTimeout*3/2 {
 		return nil, fmt.Errorf("source: Consumer.Group.Rebalance.Timeout (%v) must be above one and a half times the stage's DrainTimeout (%v), or the group throws this member out while it finishes a partition; raise the one or lower the other", r, env.DrainTimeout)
 	}
-	r := &groupReader{opts: *o, log: env.Logger, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
+	r := &groupReader{opts: *o, log: env.Logger, notes: env.Notes, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
 	r.patience = cfg.Consumer.MaxProcessingTime / 2
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
@@ -223,9 +224,13 @@ func (r *groupReader) Cleanup(sarama.ConsumerGroupSession) error {
 // away, then waits until the stage has let go of it. It never returns early:
 // that would end the membership for all partitions.
 func (r *groupReader) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	start, ok := r.startOf(s.Context(), c)
+	if !ok {
+		return nil // the session is over
+	}
 	l := &claimLane{
 		reader: r, session: s, topic: c.Topic(), partition: c.Partition(),
-		start:   r.startOf(s.Context(), c),
+		start:   start,
 		revoked: make(chan struct{}), released: make(chan struct{}), shorter: make(chan struct{}, 1),
 	}
 	r.mu.Lock()

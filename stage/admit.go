@@ -149,9 +149,11 @@ func (e *engine) tenureOf(ctx context.Context, l Lane) *tenure {
 func (e *engine) takeOver(t *tenure) {
 	var ok bool
 	if t.resume, ok = t.lane.(ResumableLane); !ok {
+		e.refuseNotes()
 		return
 	}
 	start := t.resume.Start()
+	e.openLane(t, start.Note)
 	topic, partition := t.lane.ID()
 	log := e.log.With("topic", topic, "partition", partition, "offset", start.Offset)
 	done, err := lane.ParseDoneMap(start.Done, start.Offset)

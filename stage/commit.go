@@ -12,14 +12,15 @@ func (e *engine) commitEvery(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
 		case <-tick.C:
-			limited, cancel := e.grace(ctx)
-			if err := e.commitMoved(limited); err != nil {
-				e.log.Warn("progress could not be committed and will be again", "err", err)
-			}
-			cancel()
+		case <-e.lanes.soon:
 		case <-stop:
 			return
 		}
+		limited, cancel := e.grace(ctx)
+		if err := e.commitMoved(limited); err != nil {
+			e.log.Warn("progress could not be committed and will be again", "err", err)
+		}
+		cancel()
 	}
 }
 
@@ -30,7 +31,7 @@ func (e *engine) commitMoved(ctx context.Context) error {
 	e.mu.Lock()
 	var moved []*tenure
 	for _, t := range e.tenures {
-		if t.tracker.Changes() != t.committed {
+		if t.tracker.Changes() != t.committed || t.out != nil {
 			moved = append(moved, t)
 		}
 	}
@@ -49,7 +50,11 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) error {
 	changes := make(map[*tenure]uint64)
 	e.mu.Lock()
 	for _, t := range tenures {
-		if at, ok := t.tracker.LowWater(); ok {
+		at, ok := t.tracker.LowWater()
+		if !ok && t.out != nil && t.tracker.Pending() > 0 { // nothing is done, but there may be a note
+			at, ok = t.tracker.First(), true
+		}
+		if ok {
 			m := Mark{Offset: at}
 			if t.resume != nil {
 				m.Done = t.tracker.DoneMap(t.done)
@@ -58,12 +63,14 @@ func (e *engine) commit(ctx context.Context, tenures ...*tenure) error {
 		}
 	}
 	e.mu.Unlock()
+	e.addNotes(marks, changes)
 	if len(marks) == 0 {
 		return nil
 	}
 	if err := e.reader.Commit(ctx, marks); err != nil {
 		return err
 	}
+	noted(marks, changes)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for t, n := range changes {
@@ -123,6 +130,7 @@ func (e *engine) giveUp(ctx context.Context, t *tenure) {
 		e.idle.Wait()
 	}
 	e.discard(t)
+	t.endWriting()
 	e.mu.Unlock()
 
 	e.commits.Lock()

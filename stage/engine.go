@@ -27,6 +27,7 @@ type engine struct {
 	reader  Reader
 	writers []Writer
 	writer  []int // by target, its place in writers; targets that share have the same
+	lanes   laneNotes
 	watch   sync.WaitGroup
 	ended   chan struct{} // closed when no lane needs watching any more
 	quiet   limiter       // of lines about records
@@ -152,6 +153,9 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 		e.writer = append(e.writer, len(e.writers))
 		e.writers = append(e.writers, w)
 	}
+	if err := e.findOpener(); err != nil {
+		return errors.Join(err, e.undo(ctx))
+	}
 	if e.delivery == ExactlyOnce {
 		w, ok := e.writers[0].(TxnWriter)
 		if !ok || len(e.writers) > 1 {
@@ -159,7 +163,9 @@ func (e *engine) open(ctx context.Context, open func(context.Context, Env) (Read
 		}
 		e.txn.writer = w
 	}
-	r, err := open(ctx, e.env())
+	env := e.env()
+	env.Notes = e.lanes.opener != nil
+	r, err := open(ctx, env)
 	if err != nil {
 		return errors.Join(err, e.undo(ctx))
 	}
@@ -206,6 +212,11 @@ func (e *engine) read(ctx, work context.Context) error {
 func (e *engine) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.failNow(err)
+}
+
+// failNow is fail for who holds mu.
+func (e *engine) failNow(err error) {
 	if e.err != nil {
 		return
 	}
@@ -312,6 +323,9 @@ func (e *engine) close(ctx context.Context) error {
 		t.lost = true
 	}
 	e.idle.Broadcast()
+	for _, t := range e.tenures {
+		t.endWriting()
+	}
 	e.mu.Unlock()
 	close(e.ended)
 	e.watch.Wait()

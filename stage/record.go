@@ -72,6 +72,10 @@ type Mark struct {
 	// that was delivered below it is done.
 	Offset int64
 	// Done says which records above Offset are done as well, for a
-	// [ResumableLane]: less than 4,096 bytes of ASCII that only a stage reads.
+	// [ResumableLane]: ASCII without a space, that only a stage reads.
 	Done string
+	// Note is what a [LaneWriter] wants kept, "" mostly: printable ASCII. A
+	// commit that can't keep it must fail. Done and Note have less than 4,096
+	// bytes together.
+	Note string
 }

@@ -75,6 +75,44 @@ type TxnWriter interface {
 	Abort(context.Context) error
 }
 
+// LaneOpener is a [Writer] that writes the records of each lane apart, and has
+// a note of its own in what is committed of the lane. So a target that takes no
+// part in Kafka's transactions can hold each result once all the same: what is
+// about to be written is noted first, and written when that is committed; who
+// gets the lane next asks the target how much of the note came true, and leaves
+// that out.
+//
+// Lanes must be [ResumableLane]s, and delivery [AtLeastOnce]. A stage has one
+// LaneOpener at the most, and calls no Write of it but those of its lanes.
+type LaneOpener interface {
+	Writer
+	// OpenLane begins to write a lane. note is that of the last commit, ""
+	// if there was none. commit asks the stage to commit soon, rather than
+	// after the CommitInterval. Neither of the two blocks.
+	OpenLane(l Lane, note string, commit func()) LaneWriter
+}
+
+// LaneWriter writes what was made from the records of one lane. Nothing but
+// Write may block.
+type LaneWriter interface {
+	// Write is that of a [Writer].
+	Write(recs []Raw, done func(i int, err error))
+	// Note gives what the next commit carries of this lane: at most
+	// [MaxNote] bytes of printable ASCII. done reports of a record of the
+	// lane, by its offset, whether that commit says it is done: only then
+	// the note need not speak of it.
+	Note(done func(offset int64) bool) string
+	// Noted says that what Note has returned last is committed.
+	Noted()
+	// End says that nothing more is to be written: what has not begun fails,
+	// and so may what has. The last commit comes after it, and it may come
+	// again. The LaneOpener's Close waits until all is over.
+	End()
+}
+
+// MaxNote is the size of a [LaneWriter]'s note at the most, in bytes.
+const MaxNote = 2000
+
 // DeadLetter is a record that a stage gave up on, and why.
 type DeadLetter struct {
 	Record   Raw    // the input record, byte for byte

@@ -41,6 +41,10 @@ type Env struct {
 	// DrainTimeout is how long the stage may hold on to a lane after it was
 	// asked to give it up.
 	DrainTimeout time.Duration
+	// Notes tells the source that a writer keeps notes in the commits (see
+	// [LaneOpener]): a lane must not begin before what was committed last is
+	// known.
+	Notes bool
 }
 
 // Reader delivers raw records, lane by lane. Read is called by one goroutine;

@@ -21,6 +21,9 @@ type tenure struct {
 	revoked   bool   // nothing new may be begun
 	lost      bool   // what comes of it no longer matters
 	committed uint64 // the tracker's changes at the last commit
+
+	out   LaneWriter // nil: the stage has no LaneOpener
+	noted string     // its note in the last commit; under the engine's commits
 }
 
 // strand is the unit of order: its records are transformed and written one

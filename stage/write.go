@@ -51,7 +51,11 @@ func (e *engine) send(tasks []*task) {
 	}
 	// Only now: a task may be done, and gone, as soon as a writer has it all.
 	for n, p := range parcels {
-		if len(p.recs) > 0 {
+		switch {
+		case len(p.recs) == 0:
+		case e.lanes.opener != nil && n == e.lanes.writer:
+			e.sendByLane(p)
+		default:
 			e.writers[n].Write(p.recs, func(i int, err error) { e.acks.add(p.owner[i], err, 0) })
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -32,6 +33,9 @@ const (
 	maxBits int64 = 8 * int64(maxPayload)
 )
 
+// maxPayload is that without what is reserved.
+func (t *Tracker) maxPayload() int { return maxPayload - (t.reserve+3)/4*3 }
+
 // Fits reports whether the done map stays below what a commit can carry, in
 // whatever order the records that are not done become so, if the record at
 // offset were tracked next.
@@ -40,7 +44,7 @@ func (t *Tracker) Fits(offset int64) bool {
 		return true
 	}
 	span := offset - t.at(t.first).offset + 1
-	return span <= maxBits || 2*(t.open+1)*varintLen(span) <= maxPayload
+	return span <= 8*int64(t.maxPayload()) || 2*(t.open+1)*varintLen(span) <= t.maxPayload()
 }
 
 func varintLen(n int64) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }
@@ -85,7 +89,7 @@ func (t *Tracker) encode(base int64, left DoneSet) (s string, fits bool) {
 		return "", true
 	}
 	kind, payload := w.close()
-	if len(payload) > maxPayload {
+	if len(payload) > t.maxPayload() {
 		return "", false
 	}
 	return donePrefix + kind + ":" + strconv.FormatInt(base, 10) + ":" + base64.RawURLEncoding.EncodeToString(payload), true
@@ -216,6 +220,12 @@ func (d *DoneSet) Len() (n int64) {
 		n += r.to - r.from
 	}
 	return n
+}
+
+// Has reports whether offset is in the set.
+func (d *DoneSet) Has(offset int64) bool {
+	i := sort.Search(len(d.runs), func(i int) bool { return d.runs[i].to > offset })
+	return i < len(d.runs) && d.runs[i].from <= offset
 }
 
 // Take reports whether offset is in the set. Offsets must be asked for in

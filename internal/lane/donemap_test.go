@@ -66,6 +66,9 @@ func TestDoneMapSkipsJustWhatIsDone(t *testing.T) {
 				}
 				continue
 			}
+			if got := set.Has(o); got != done[o] {
+				t.Fatalf("round %d: offset %d is in the set: %v, done: %v", round, o, got, done[o])
+			}
 			if got := set.Take(o); got != done[o] {
 				t.Fatalf("round %d: offset %d is skipped: %v, done: %v", round, o, got, done[o])
 			}
@@ -79,8 +82,13 @@ func TestDoneMapSkipsJustWhatIsDone(t *testing.T) {
 // TestDoneMapAlwaysFits holds Fits to its word against the worst pattern:
 // every other record done.
 func TestDoneMapAlwaysFits(t *testing.T) {
-	for _, gap := range []int64{1, 3, 40} {
+	for _, c := range []struct {
+		gap     int64
+		reserve int
+	}{{1, 0}, {3, 0}, {40, 0}, {1, 2000}, {3, 2001}, {40, 1999}} {
+		gap := c.gap
 		var tr Tracker
+		tr.Reserve(c.reserve)
 		first := tr.Track(1 << 50)
 		refused := false
 		var seqs []uint64
@@ -99,7 +107,7 @@ func TestDoneMapAlwaysFits(t *testing.T) {
 				tr.Done(seq)
 			}
 		}
-		if s := tr.DoneMap(DoneSet{}); s == "" || len(s) > maxDoneMap {
+		if s := tr.DoneMap(DoneSet{}); s == "" || len(s) > maxDoneMap-c.reserve {
 			t.Errorf("gap %d, %d records: a map of %d bytes", gap, len(seqs), len(s))
 		}
 		for _, seq := range seqs {

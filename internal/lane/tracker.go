@@ -15,6 +15,7 @@ type Tracker struct {
 	mark    int64   // after the last record of the done prefix
 	open    int     // records that are not done
 	changes uint64
+	reserve int // bytes of a done map that are somebody else's
 }
 
 type entry struct {
@@ -73,6 +74,10 @@ func (t *Tracker) First() int64 {
 	}
 	return t.at(t.first).offset
 }
+
+// Reserve keeps n of the bytes that a done map may have for something else in
+// the same commit.
+func (t *Tracker) Reserve(n int) { t.reserve = n }
 
 // Pending returns how many records were delivered above the low-water mark,
 // whether done or not.

@@ -5,6 +5,7 @@ package member
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/IBM/sarama"
 
@@ -54,7 +55,8 @@ func Committed(client sarama.Client, group string, of ...Partition) (map[Partiti
 		case !errors.Is(b.Err, sarama.ErrNoError):
 			err = b.Err
 		default:
-			marks[p] = stage.Mark{Offset: b.Offset, Done: b.Metadata}
+			done, note, _ := strings.Cut(b.Metadata, " ")
+			marks[p] = stage.Mark{Offset: b.Offset, Done: done, Note: note}
 		}
 	}
 	if err != nil {
@@ -62,6 +64,14 @@ func Committed(client sarama.Client, group string, of ...Partition) (map[Partiti
 		return nil, fmt.Errorf("committed offsets of group %q: %w", group, err)
 	}
 	return marks, nil
+}
+
+// Metadata is what is committed beside a mark's offset; Committed reads it.
+func Metadata(m stage.Mark) string {
+	if m.Note == "" {
+		return m.Done
+	}
+	return m.Done + " " + m.Note
 }
 
 // Commit sends a commit to the group's coordinator and says how it went.

@@ -140,6 +140,7 @@ func testSinkClose[T any](tb testing.TB, f SinkFixture[T]) {
 	w.begin()
 	w.write(f.samples(10, 300)...)
 	w.closed = true
+	w.endLanes()
 	for _, o := range w.writers {
 		within(tb, "Close, whose context has ended,", func() {
 			ctx, cancel := context.WithCancel(tb.Context())

@@ -28,6 +28,8 @@ type SinkFixture[T any] struct {
 	// TooLarge, if set, gives a value that the place refuses for good, for its
 	// size or for whatever else is the record's own fault.
 	TooLarge func() T
+	// Lanes says that the writer is a [stage.LaneOpener]. There is one target.
+	Lanes bool
 	// Transaction, if set, has everything written in transactions.
 	Transaction *Transaction
 }
@@ -49,8 +51,8 @@ func (f SinkFixture[T]) samples(n, from int) []stage.Record[T] {
 	return samples(n, from, 1, f.Without, f.Value)
 }
 
-// TestSink holds a sink to what [stage.Sink], [stage.Writer] and
-// [stage.TxnWriter] promise. It asks open for a fixture several times. What a
+// TestSink holds a sink to what [stage.Sink], [stage.Writer],
+// [stage.TxnWriter] and [stage.LaneOpener] promise. It asks open for a fixture several times. What a
 // fixture needs to close belongs into Cleanup.
 //
 // Run it with -race: that Encode is safe for concurrent use shows only then.
@@ -81,6 +83,13 @@ func sinkChecks[T any](tb testing.TB, f SinkFixture[T]) []check[SinkFixture[T]] 
 			checks = append(checks, check[SinkFixture[T]]{"checks without a trace", testSinkCheck[T]})
 			break
 		}
+	}
+	if f.Lanes {
+		checks = append(checks,
+			check[SinkFixture[T]]{"writes what was noted", testNotesFirst[T]},
+			check[SinkFixture[T]]{"writes once, whatever a crash leaves", testCrash[T]},
+			check[SinkFixture[T]]{"ends a lane", testEndLane[T]},
+		)
 	}
 	if f.Transaction != nil {
 		checks = append(checks,

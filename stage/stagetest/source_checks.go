@@ -204,7 +204,7 @@ func longest(first string) string { return first + strings.Repeat("-", 4000-len(
 // testBeginsAtMark runs the source several times; each begins where the last
 // commit stands.
 func testBeginsAtMark[T any](tb testing.TB, f SourceFixture[T]) {
-	const n = 9
+	const n = 14
 	_, parts := f.put(n*f.partitions(), 0)
 	at := make(map[int]stage.Mark)
 	done := 0 // records of each partition
@@ -227,6 +227,18 @@ func testBeginsAtMark[T any](tb testing.TB, f SourceFixture[T]) {
 		}
 		r.commit(marks)
 	}
+	commitNote := func(r *reading[T], k int, done, note string) {
+		tb.Helper()
+		marks := make(map[stage.Lane]stage.Mark)
+		for p, l := range r.lanes {
+			m := r.markAfter(p, k, done)
+			if _, ok := l.(stage.ResumableLane); ok {
+				m.Note = note
+			}
+			at[p], marks[l] = m, m
+		}
+		r.commit(marks)
+	}
 	for i, step := range []int{0, 3, 0, 2} { // in a run of 0 nothing is committed
 		r := f.open(tb)
 		check(r)
@@ -239,6 +251,15 @@ func testBeginsAtMark[T any](tb testing.TB, f SourceFixture[T]) {
 			}
 			done += step
 		}
+		r.close()
+	}
+	// Notes, the longest that there may be.
+	note := strings.Repeat("a note, 0:~", 200)[:stage.MaxNote]
+	for _, c := range []struct{ done, note string }{{"", note}, {longest("half")[:1900], note}, {"", "short"}, {"", ""}, {"d", "e"}} {
+		r := f.open(tb)
+		check(r)
+		commitNote(r, 1, c.done, c.note)
+		done++
 		r.close()
 	}
 	r := f.open(tb)

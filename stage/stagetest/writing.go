@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +19,9 @@ type writing[T any] struct {
 	tb      testing.TB
 	f       SinkFixture[T]
 	writers []stage.Writer
-	of      []int // by target, its place in writers
+	lanes   []*noting    // by writer: nil, if it is no LaneOpener
+	of      []int        // by target, its place in writers
+	offset  atomic.Int64 // of the next record that a value was made from
 	txn     stage.TxnWriter
 	begun   bool
 	closed  bool
@@ -37,6 +40,16 @@ type answer struct {
 
 func (f SinkFixture[T]) open(tb testing.TB) *writing[T] {
 	tb.Helper()
+	w := f.openLanes(tb, "")
+	for _, n := range w.lanes {
+		n.commits()
+	}
+	return w
+}
+
+// openLanes is open, with notes that are committed only by the test.
+func (f SinkFixture[T]) openLanes(tb testing.TB, note string) *writing[T] {
+	tb.Helper()
 	w := &writing[T]{tb: tb, f: f}
 	id := ""
 	if f.Transaction != nil {
@@ -44,6 +57,7 @@ func (f SinkFixture[T]) open(tb testing.TB) *writing[T] {
 	}
 	tb.Cleanup(func() { // a check that failed leaves its writers open
 		if !w.closed {
+			w.endLanes()
 			for _, o := range w.writers {
 				_ = o.Close(context.WithoutCancel(tb.Context()))
 			}
@@ -69,6 +83,7 @@ func (f SinkFixture[T]) open(tb testing.TB) *writing[T] {
 			}
 			w.of = append(w.of, len(w.writers))
 			w.writers = append(w.writers, o)
+			w.lanes = append(w.lanes, newNoting(tb, o, note))
 		}
 	})
 	if len(w.of) < len(f.Sink.Targets) {
@@ -139,8 +154,8 @@ func (w *writing[T]) ended(name string, call func(context.Context) error) {
 func (w *writing[T]) write(recs ...stage.Record[T]) []*answer {
 	w.tb.Helper()
 	perWriter := make([][]stage.Raw, len(w.writers))
-	for i, rec := range recs {
-		for _, e := range w.f.encode(w.tb, rec, i) {
+	for _, rec := range recs {
+		for _, e := range w.f.encode(w.tb, rec, int(w.offset.Add(1))) {
 			n := w.of[e.target]
 			perWriter[n] = append(perWriter[n], e.raw)
 		}
@@ -159,7 +174,7 @@ func (w *writing[T]) write(recs ...stage.Record[T]) []*answer {
 		w.mu.Unlock()
 		all = append(all, answers...)
 		within(w.tb, "Write", func() {
-			w.writers[n].Write(raws, func(i int, err error) { w.note(answers, i, err) })
+			w.writerOf(n).Write(raws, func(i int, err error) { w.note(answers, i, err) })
 		})
 	}
 	return all
@@ -231,6 +246,8 @@ func (w *writing[T]) abort() {
 func (w *writing[T]) close() {
 	w.tb.Helper()
 	w.closed = true
+	w.drainLanes()
+	w.endLanes()
 	for _, o := range w.writers {
 		w.ended("Close", o.Close)
 	}

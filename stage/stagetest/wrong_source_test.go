@@ -302,7 +302,7 @@ func TestSuiteFindsWrongSources(t *testing.T) {
 		}, map[string]string{begins: "Start returns {Offset:3 Done:old"}},
 		{"does not know its start", 1, false, func(_ testing.TB, _ *Source[[]byte], s *spoiler) {
 			s.lane = func(l stage.Lane) stage.Lane { return &forgetfulLane{l.(stage.ResumableLane)} }
-		}, map[string]string{begins: "Start returns {Offset:0 Done:}", gives: "Start returns {Offset:0 Done:}"}},
+		}, map[string]string{begins: "Start returns {Offset:0 Done: Note:}", gives: "Start returns {Offset:0 Done: Note:}"}},
 		{"fails a commit", 1, false, func(_ testing.TB, _ *Source[[]byte], s *spoiler) {
 			s.commit = func(context.Context, map[stage.Lane]stage.Mark) error { return errors.New("no coordinator") }
 		}, map[string]string{begins: "Commit: no coordinator", beside: "Commit: no coordinator"}},
