@@ -26,6 +26,9 @@ const Project = "millrace"
 type Emulator struct {
 	// URL is the REST endpoint, for option.WithEndpoint.
 	URL string
+	// Storage is the address of the gRPC Storage API, which takes no
+	// encryption and no login.
+	Storage string
 
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -73,10 +76,11 @@ func start(ctx context.Context, home, dir string) (*Emulator, error) {
 		args = append(args, "--persistent", "--data-dir", dir)
 	}
 	e := &Emulator{
-		URL:    fmt.Sprintf("http://127.0.0.1:%d/bigquery/v2/", rest),
-		cmd:    exec.Command(interpreter(home), args...), //nolint:noctx // it lives until Close, beyond ctx
-		said:   &tail{most: 2000},
-		exited: make(chan struct{}),
+		URL:     fmt.Sprintf("http://127.0.0.1:%d/bigquery/v2/", rest),
+		Storage: fmt.Sprintf("127.0.0.1:%d", grpc),
+		cmd:     exec.Command(interpreter(home), args...), //nolint:noctx // it lives until Close, beyond ctx
+		said:    &tail{most: 2000},
+		exited:  make(chan struct{}),
 	}
 	e.cmd.Env = append(os.Environ(), "BQEMU_ENABLE_FORMAT_EXTENSIONS=false")
 	e.cmd.Stdout, e.cmd.Stderr = e.said, e.said
