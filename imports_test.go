@@ -27,7 +27,8 @@ var allowed = map[string][]string{
 	"similarity":                {},
 	"similarity/vector":         {},
 	"similarity/similaritytest": {},
-	"similarity/bigquery":       {"cloud.google.com/", "google.golang.org/", "github.com/googleapis/", "github.com/google/", "github.com/apache/arrow", "github.com/cespare/xxhash", "github.com/felixge/httpsnoop", "github.com/go-logr/", "github.com/goccy/", "github.com/klauspost/", "github.com/pierrec/lz4", "github.com/zeebo/xxh3", "go.opentelemetry.io/"},
+	"sink/bigquery":             googleClient,
+	"similarity/bigquery":       googleClient,
 }
 
 // kafkaClient is sarama, what it stands on, and a login that it lacks.
@@ -36,6 +37,9 @@ var kafkaClient = []string{
 	"github.com/IBM/sarama", "github.com/eapache/", "github.com/hashicorp/go-uuid", "github.com/jcmturner/",
 	"github.com/klauspost/compress", "github.com/pierrec/lz4", "github.com/rcrowley/go-metrics", "github.com/davecgh/go-spew",
 }
+
+// googleClient is BigQuery's client, and what it stands on.
+var googleClient = []string{"cloud.google.com/", "google.golang.org/", "github.com/googleapis/", "github.com/google/", "github.com/apache/arrow", "github.com/cespare/xxhash", "github.com/felixge/httpsnoop", "github.com/go-logr/", "github.com/goccy/", "github.com/klauspost/", "github.com/pierrec/lz4", "github.com/zeebo/xxh3", "go.opentelemetry.io/"}
 
 // TestImportersPayOnlyForWhatTheyImport holds what each package links in
 // against the list above.

@@ -67,7 +67,7 @@ func FromRecord[T any](s stage.Sink[T]) stage.Sink[stage.Record[T]] {
 		Targets: s.Targets,
 		Encode: func(r stage.Record[T], in *stage.Raw, emit func(int, stage.Raw)) error {
 			from := r.Raw
-			from.Partition, from.Offset = in.Partition, in.Offset
+			from.Topic, from.Partition, from.Offset = in.Topic, in.Partition, in.Offset
 			return s.Encode(r.Value, &from, func(target int, out stage.Raw) {
 				if r.Topic != "" && r.Topic != in.Topic {
 					out.Topic = r.Topic
