@@ -2,9 +2,9 @@
 //
 // A [Finder] answers a batch of queries. [Index] is the one in process: exact,
 // changed while it is searched, saved to a file and loaded from it; it finds all
-// within a radius too, and leaves out what it is told to ([Index.Where]). Package
-// similarity/bigquery has one that asks BigQuery. [Nearest] makes a Finder a
-// stage's transform:
+// within a radius too, and leaves out what it is told to ([Index.Where]). Packages
+// similarity/bigquery and similarity/postgres have those that ask BigQuery and
+// pgvector. [Nearest] makes a Finder a stage's transform:
 //
 //	index, err := similarity.LoadFile("posts.index")
 //	...

@@ -21,6 +21,10 @@ import (
 // the test t, so what it needs to close belongs into t.Cleanup.
 type Open func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder
 
+// OpenFiltered is [Open] for a Finder that leaves out, by its store's own way to
+// do so, the items whose ids are in without. Some of them are no item's.
+type OpenFiltered func(t *testing.T, metric similarity.Metric, items []similarity.Item, without []string) similarity.Finder
+
 const (
 	space     = "conformance"
 	tolerance = 1e-6
@@ -53,6 +57,44 @@ func TestFinder(t *testing.T, open Open) {
 		f := open(t, similarity.Euclidean, items)
 		testNearest(t, f, similarity.Euclidean, items)
 	})
+}
+
+// TestFiltered checks a Finder that leaves items out: the k nearest are those of
+// the others, as many as without; ties too; and where nothing is left, or
+// nothing is left out. It opens four Finders.
+func TestFiltered(t *testing.T, open OpenFiltered) {
+	items := collection()
+	var odd, all []string
+	for i, it := range items {
+		all = append(all, it.ID)
+		if i%2 == 1 {
+			odd = append(odd, it.ID)
+		}
+	}
+	for name, without := range map[string][]string{
+		"nothing": nil,
+		"odd":     append(odd, "nobody's", "'; DROP TABLE items; --"),
+		"ties":    {"tie-a", "tie-c"},
+		"all":     all,
+	} {
+		t.Run("without "+name, func(t *testing.T) {
+			f := open(t, similarity.Euclidean, items, without)
+			kept := slices.DeleteFunc(slices.Clone(items), func(it similarity.Item) bool { return slices.Contains(without, it.ID) })
+			queries := append(randomQueries(5), items[1].Vector, items[len(items)-1].Vector)
+			for _, k := range []int{1, 4, len(items)} {
+				got, err := f.Nearest(t.Context(), queries, k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got) != len(queries) {
+					t.Fatalf("k %d: %d answers to %d queries", k, len(got), len(queries))
+				}
+				for i, q := range queries {
+					same(t, fmt.Sprintf("k %d, query %d", k, i), got[i], want(t, similarity.Euclidean, kept, q, k))
+				}
+			}
+		})
+	}
 }
 
 const dim = 12
