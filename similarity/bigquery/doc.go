@@ -11,7 +11,17 @@
 //
 // A batch of vectors is one query (several, if it is very large), which compares
 // them all with every row of their space, exactly: its cost is the bytes of the
-// table's vectors, 8 a value, once a batch. Larger batches are cheaper. Values always travel as query
-// parameters; names of projects, data sets, tables and columns are checked
-// against BigQuery's grammar before they reach the SQL text.
+// table's vectors, 8 a value, once a batch ([Finder.Estimate]). Larger batches are
+// cheaper. It is asked by VECTOR_SEARCH where the endpoint knows that, else by
+// EUCLIDEAN_DISTANCE or COSINE_DISTANCE; both break ties by id. [WithIndex] lets
+// VECTOR_SEARCH use an index, and miss some. [Finder.Where] leaves rows out by their
+// columns, [WithMaxBytesBilled] refuses what is dear, and [WithStatistics] tells
+// what was billed, cached, and by which index, in [Stats] and as metrics.
+//
+// [Layout] makes data set, table and vector index from a Go struct, and tells
+// first what it would change.
+//
+// Values always travel as query parameters; names of projects, data sets, tables
+// and columns are checked against a grammar, narrower than BigQuery's, before
+// they reach the SQL text.
 package bigquery

@@ -72,13 +72,23 @@ func item(id, space string, values ...float32) similarity.Item {
 }
 
 func TestIsAFinder(t *testing.T) {
-	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+	load := func(t *testing.T, metric similarity.Metric, items []similarity.Item) *bigquery.Finder {
 		table := newTable(t)
 		// Rows of another space and dimension must not be in the way.
 		if err := table.Load(t.Context(), []similarity.Item{item("alien", "alien", 0, 1)}, nil); err != nil {
 			t.Fatal(err)
 		}
 		return open(t, table, metric, items)
+	}
+	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+		return load(t, metric, items)
+	})
+	similaritytest.TestFiltered(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item, without []string) similarity.Finder {
+		f, err := load(t, metric, items).Where(similarity.Condition{Column: "id", Is: similarity.NotIn, Value: without})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
 	})
 }
 

@@ -96,22 +96,14 @@ func (t Table) Load(ctx context.Context, items []similarity.Item, progress func(
 	return send()
 }
 
-// create makes data set and table where they are missing.
+// create makes data set and table where they are missing, and asks nothing of
+// those that are there.
 func (t Table) create(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
-	defer cancel()
-	dataset := t.Client.DatasetInProject(t.Project, t.Dataset)
-	if err := dataset.Create(ctx, &bigquery.DatasetMetadata{Location: t.Client.Location}); err != nil && !exists(err) {
+	l := Layout{Table: t, ClusterBy: []string{t.SpaceColumn, t.IDColumn}}
+	if err := l.createDataset(ctx); err != nil {
 		return err
 	}
-	err := dataset.Table(t.Name).Create(ctx, &bigquery.TableMetadata{
-		Schema:     t.schema(),
-		Clustering: &bigquery.Clustering{Fields: []string{t.SpaceColumn, t.IDColumn}},
-	})
-	if err != nil && !exists(err) {
-		return err
-	}
-	return nil
+	return l.createTable(ctx, t.schema())
 }
 
 func exists(err error) bool {
