@@ -31,6 +31,7 @@ demo: ## the app on an in-process broker; ARCHIVE=file, ARGS="-json", BROKERS=ho
 setup: ## install all that tests and examples need, once
 	@go run ./embed/setup -model all-MiniLM-L6-v2,all-MiniLM-L6-v2-int8 >/dev/null
 	go run ./internal/emulator/setup
+	go run ./internal/pgserver/setup
 
 .PHONY: model-768
 model-768: ## install all-mpnet-base-v2, a model of 768 numbers; fetches 404 MB

@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"similarity/similaritytest": {},
 	"sink/bigquery":             googleClient,
 	"similarity/bigquery":       googleClient,
+	"similarity/postgres":       {"github.com/jackc/"},
 }
 
 // kafkaClient is sarama, what it stands on, and a login that it lacks.
