@@ -1,42 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"math"
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 )
-
-const archive = `[
-	{"text": "A &amp; B  https://a.bc/d"}, {"text": "A &amp; B"}, {"text": "not his", "is_retweet": true},
-	{"text": "RT @x: nor this"}, {"text": "https://a.bc/d"}, {"text": "C"}, {"text": "D"}, {"text": "E"}
-]`
-
-func TestTweets(t *testing.T) {
-	var zipped bytes.Buffer
-	z := gzip.NewWriter(&zipped)
-	if _, err := z.Write([]byte(archive)); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"posts.json": []byte(archive), "posts.json.gz": zipped.Bytes()} {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for n, want := range map[int][]string{2: {"A & B", "D"}, 4: {"A & B", "C", "D", "E"}, 9: {"A & B", "C", "D", "E"}} {
-			got, err := tweets(file, n)
-			if err != nil || !slices.Equal(got, want) {
-				t.Errorf("%d of %s: %q, %v, want %q", n, name, got, err, want)
-			}
-		}
-	}
-}
 
 // What is not equal is never close.
 func TestDistance(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/millrace-go/millrace/benchmarks/internal/archive"
 	"github.com/millrace-go/millrace/benchmarks/internal/results"
 	"github.com/millrace-go/millrace/embed"
 	"github.com/millrace-go/millrace/stage/kafkatest"
@@ -87,7 +88,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 		return err
 	}
 	load := results.Load()
-	if b.texts, err = tweets(b.archive, b.n); err != nil {
+	if b.texts, err = archive.Texts(b.archive, b.n); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "embed")

@@ -1,4 +1,5 @@
-package main
+// Package archive reads the texts of a Trump Twitter Archive, for benchmarks.
+package archive
 
 import (
 	"bufio"
@@ -14,10 +15,10 @@ import (
 
 var link = regexp.MustCompile(`https?:\S*`)
 
-// tweets reads n texts of a Trump Twitter Archive's JSON, plain or gzipped,
+// Texts reads n texts of a Trump Twitter Archive's JSON, plain or gzipped,
 // spread over all of it: all different, without links and without other
 // people's. It gives all of them if there are fewer.
-func tweets(file string, n int) (texts []string, err error) {
+func Texts(file string, n int) (texts []string, err error) {
 	data, err := readArchive(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
