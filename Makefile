@@ -27,6 +27,12 @@ demo: ## the app on an in-process broker; ARCHIVE=file, ARGS="-json", BROKERS=ho
 	go build -o "$(MILLRACE_CACHE)/bin/tweets" ./examples/tweets
 	exec "$(MILLRACE_CACHE)/bin/tweets" $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
+.PHONY: cost
+cost: ## what 1,000 questions cost on BigQuery; PRICE=6.25, dollars a TiB as the price list says; ARCHIVE=file, ARGS="-bigquery-project p"
+	@$(if $(PRICE),,echo "make cost needs PRICE=dollars a TiB that queries read on demand, from BigQuery's price list" >&2; exit 1)
+	$(ENV)
+	exec go run ./examples/tweets cost -price $(PRICE) -sizes 10,50,150,300 $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(ARGS)
+
 .PHONY: setup
 setup: ## install all that tests and examples need, once
 	@go run ./embed/setup -model all-MiniLM-L6-v2,all-MiniLM-L6-v2-int8 >/dev/null
@@ -107,6 +113,11 @@ bench-embed: ## embedding beside Python's, and in a stage; 15 minutes, 6 GB the 
 .PHONY: bench-similarity
 bench-similarity: ## the indexes beside faiss, numpy, scikit-learn and usearch; about 8 minutes; ARGS="-rows 5000 -large 0 -rounds 2"
 	@go run ./benchmarks/similarity $(ARGS)
+
+.PHONY: figure3
+figure3: setup ## the paper's Figure 3 again, as table and picture; about 5 minutes; ARCHIVE=file, ARGS="-model all-mpnet-base-v2"
+	@$(ENV)
+	exec go run ./benchmarks/figure3 $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(ARGS)
 
 .PHONY: vuln
 vuln: ## govulncheck; needs its database from the internet

@@ -170,6 +170,7 @@ func TestFlags(t *testing.T) {
 		{"ask", 1, []string{"-brokers"}},
 		{"embed", 1, []string{"-brokers"}},
 		{"nearest", 1, []string{"-brokers"}},
+		{"cost", 1, []string{"-price", "TiB"}},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), strings.Fields(c.args), strings.NewReader(""), &out, &errs)

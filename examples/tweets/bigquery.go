@@ -58,7 +58,7 @@ func (a *app) dialBigQuery(ctx context.Context, c *corpus.Corpus) (*cloud.Client
 	return client, func() error { return errors.Join(client.Close(), e.Close()) }, nil
 }
 
-func (a *app) loadBigQuery(ctx context.Context, client *cloud.Client, c *corpus.Corpus) (similarity.Finder, error) {
+func (a *app) loadBigQuery(ctx context.Context, client *cloud.Client, c *corpus.Corpus) (*bigquery.Finder, error) {
 	items, err := a.items(ctx, c)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,7 @@ func commands() map[string]func(*app, context.Context) error {
 		"embed":   (*app).embed,
 		"nearest": (*app).nearest,
 		"ask":     (*app).ask,
+		"cost":    (*app).cost,
 	}
 }
 

@@ -27,6 +27,7 @@ type options struct {
 	k        int
 	finder   string
 	bigquery bigqueryOptions
+	price    float64
 
 	brokers string
 	topics  string
@@ -51,6 +52,7 @@ commands:
   embed     the stage from questions to vectors; start several to share the load
   nearest   the stage from vectors to answers
   ask       the prompt
+  cost      what 1,000 questions cost on BigQuery, at -price
 
 flags:
 `
@@ -71,6 +73,7 @@ func (o *options) parse(args []string, w io.Writer) error {
 	f.StringVar(&o.finder, "finder", "memory", "where to search: `memory or bigquery`")
 	f.StringVar(&o.bigquery.project, "bigquery-project", "", "Google Cloud `project` for -finder bigquery; an emulator on this machine if empty")
 	f.StringVar(&o.bigquery.dataset, "bigquery-dataset", "tweets", "BigQuery data `set`, which is made if it does not exist")
+	f.Float64Var(&o.price, "price", 0, "for cost: `dollars` a TiB that queries read on demand, from BigQuery's price list")
 	f.StringVar(&o.brokers, "brokers", "", "Kafka's `host:port`, several with commas; empty without a command: a broker in this process")
 	f.StringVar(&o.topics, "topics", "tweets", "`prefix` of the topics' and groups' names")
 	f.IntVar(&o.port, "port", 9092, "`port` of the broker command, on 127.0.0.1")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/vector"
 )
 
@@ -17,6 +18,17 @@ type Cost struct {
 // Dollars is the cost at a price for a TiB, which BigQuery's price list has by
 // region.
 func (c Cost) Dollars(perTiB float64) float64 { return float64(c.Billed) / (1 << 40) * perTiB }
+
+// CostOf is what one query over a table of these items costs, by the sizes that
+// BigQuery documents: 8 bytes a value, and 2 more than its own bytes a text.
+// [Finder.Estimate] asks BigQuery itself.
+func CostOf(items []similarity.Item) Cost {
+	bytes := 0
+	for _, it := range items {
+		bytes += 2 + len(it.ID) + 2 + len(it.Vector.Space) + 8*len(it.Vector.Values)
+	}
+	return newCost(int64(bytes))
+}
 
 // newCost rounds as BigQuery bills a query of one table.
 func newCost(processed int64) Cost {

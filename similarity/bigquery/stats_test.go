@@ -101,6 +101,9 @@ func TestEstimate(t *testing.T) {
 			t.Errorf("%d bytes: %+v, %v", c.bytes, cost, err)
 		}
 	}
+	if cost := bigquery.CostOf(items); cost != (bigquery.Cost{Processed: 22, Billed: 10 << 20}) {
+		t.Errorf("the table costs %+v", cost)
+	}
 	if cost := (bigquery.Cost{Billed: 1 << 39}); cost.Dollars(6) != 3 {
 		t.Errorf("half a TiB at 6 is %v", cost.Dollars(6))
 	}
