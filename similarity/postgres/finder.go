@@ -225,17 +225,17 @@ func (f *Finder) statement(queries []string, most int64) (sql string, args []any
 		}
 		where = append(where, `"`+c.Column+`" `+operator)
 	}
-	distance := "{vector} <-> query.v::vector"
+	distance := "{vector} <-> query.v"
 	if f.metric == similarity.Cosine {
-		distance = "{vector} <=> query.v::vector"
+		distance = "{vector} <=> query.v"
 	}
-	order := distance
-	if !f.index {
-		order = "(" + distance + ") + 0" // which no index is for
+	rows := "SELECT {id} AS id, {vector} AS v, " + distance + " AS d FROM {table} WHERE " + strings.Join(where, " AND ")
+	nearest := "SELECT * FROM (" + rows + " OFFSET 0) AS measured ORDER BY d" // OFFSET 0: measured once, and by no index
+	if f.index {
+		nearest = rows + " ORDER BY " + distance
 	}
-	return f.table.sql("SELECT query.n, hit.id, hit.v::real[], hit.d FROM unnest($1::text[]) WITH ORDINALITY AS query(v, n) CROSS JOIN LATERAL (" +
-		"SELECT {id} AS id, {vector} AS v, " + distance + " AS d FROM {table} WHERE " + strings.Join(where, " AND ") + " ORDER BY " + order + " LIMIT $3" +
-		") AS hit ORDER BY query.n, hit.d"), args
+	return f.table.sql("WITH query AS MATERIALIZED (SELECT n, v::vector AS v FROM unnest($1::text[]) WITH ORDINALITY AS texts(v, n)) " +
+		"SELECT query.n, hit.id, hit.v::real[], hit.d FROM query CROSS JOIN LATERAL (" + nearest + " LIMIT $3) AS hit ORDER BY query.n, hit.d"), args
 }
 
 // parameter makes no array of nothing NULL.

@@ -1,6 +1,7 @@
 package similaritytest_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/millrace-go/millrace/similarity"
@@ -16,6 +17,19 @@ func ExampleTestFinder() {
 				t.Fatal(err)
 			}
 			return mine
+		})
+	}
+}
+
+// And of one that leaves items out:
+func ExampleTestFiltered() {
+	_ = func(t *testing.T) { // func TestMineLeavesOut(t *testing.T)
+		similaritytest.TestFiltered(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item, without []string) similarity.Finder {
+			mine := similarity.NewIndex(metric)
+			if err := mine.Add(items...); err != nil {
+				t.Fatal(err)
+			}
+			return mine.Where(func(id string) bool { return !slices.Contains(without, id) })
 		})
 	}
 }
