@@ -81,7 +81,7 @@ func (f *Finder) look(ctx context.Context) error {
 		Longest  int64 `bigquery:"longest"`
 		Zeros    int64 `bigquery:"zeros"`
 	}
-	err := f.table.read(ctx, f.table.sql(`
+	err := f.table.readUpTo(ctx, f.mostBilled, f.table.sql(`
 SELECT IFNULL(MIN(ARRAY_LENGTH({vector})), 0) AS shortest, IFNULL(MAX(ARRAY_LENGTH({vector})), 0) AS longest,
   COUNTIF((SELECT COUNTIF(x != 0) FROM UNNEST({vector}) AS x) = 0) AS zeros
 FROM {table} WHERE {space} = @space`), []bigquery.QueryParameter{{Name: "space", Value: f.space}},

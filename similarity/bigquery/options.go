@@ -36,8 +36,8 @@ func WithIndex(fraction float64) Option {
 	return func(s *settings) { s.index, s.fraction = true, fraction }
 }
 
-// WithMaxBytesBilled refuses, and does not pay for, a query that BigQuery
-// thinks would bill more than that many bytes. It bills 10 MiB at least; the
+// WithMaxBytesBilled refuses, and does not pay for, a query, Open's too, that
+// BigQuery thinks would bill more than that many bytes. It bills 10 MiB at least; the
 // guess for a clustered table is an upper bound.
 func WithMaxBytesBilled(bytes int64) Option {
 	return func(s *settings) { s.mostBilled = bytes }

@@ -116,6 +116,9 @@ ORDER BY q, distance, id`},
 			if want := strings.ReplaceAll(c.want, "|", "`"); q.Query != want {
 				t.Errorf("asked\n%s\nwant\n%s", q.Query, want)
 			}
+			if look := fake.asked[0]; look.MaximumBytesBilled != 77<<20 {
+				t.Errorf("Open may be billed %d", look.MaximumBytesBilled)
+			}
 			if q.MaximumBytesBilled != 77<<20 || q.JobCreationMode != "JOB_CREATION_OPTIONAL" {
 				t.Errorf("billed at most %d, job %q", q.MaximumBytesBilled, q.JobCreationMode)
 			}

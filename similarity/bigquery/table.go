@@ -93,10 +93,15 @@ func (t Table) sql(text string) string {
 
 // read runs a query within the timeout and gives each of its rows to row.
 func (t Table) read(ctx context.Context, sql string, params []bigquery.QueryParameter, row func(*bigquery.RowIterator) error) error {
+	return t.readUpTo(ctx, 0, sql, params, row)
+}
+
+// readUpTo is read with a limit to the bytes billed, if it is not 0.
+func (t Table) readUpTo(ctx context.Context, mostBilled int64, sql string, params []bigquery.QueryParameter, row func(*bigquery.RowIterator) error) error {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	q := t.Client.Query(sql)
-	q.Parameters = params
+	q.Parameters, q.MaxBytesBilled = params, mostBilled
 	rows, err := q.Read(ctx)
 	if err != nil {
 		return err

@@ -399,3 +399,19 @@ func TestTimeout(t *testing.T) {
 		t.Fatalf("got %v, want a deadline exceeded", err)
 	}
 }
+
+// What a login consists of is in no error.
+func TestErrorsHoldNoSecrets(t *testing.T) {
+	pool, err := pgxpool.New(t.Context(), "postgres://someone:open-sesame@127.0.0.1:1/posts?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	table := postgres.Table{Pool: pool, Name: "vectors", Timeout: time.Second}
+	_, openErr := postgres.Open(t.Context(), table, "s", similarity.Euclidean)
+	for _, err := range []error{openErr, table.Ensure(t.Context()), table.Load(t.Context(), []similarity.Item{item("a", "s", 1)}, nil)} {
+		if err == nil || strings.Contains(err.Error(), "sesame") || stage.IsPermanent(err) {
+			t.Errorf("error %v", err)
+		}
+	}
+}
