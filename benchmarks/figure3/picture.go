@@ -31,7 +31,7 @@ func drawFigure(r *report, file string) error {
 	}
 	c := vgsvg.New(width, height)
 	panels := [][]*plot.Plot{{times}, {neighbours}}
-	for i, canvas := range plot.Align(panels, draw.Tiles{Rows: 2, Cols: 1, PadY: vg.Centimeter}, draw.New(c)) {
+	for i, canvas := range plot.Align(panels, draw.Tiles{Rows: 2, Cols: 1, PadY: vg.Centimeter, PadTop: vg.Millimeter * 3, PadRight: vg.Millimeter * 6, PadLeft: vg.Millimeter * 2, PadBottom: vg.Millimeter * 2}, draw.New(c)) {
 		panels[i][0].Draw(canvas[0])
 	}
 	if err := sealed.WriteFile(file, func(w io.Writer) error { _, err := c.WriteTo(w); return err }); err != nil {
@@ -42,9 +42,13 @@ func drawFigure(r *report, file string) error {
 
 // times is the figure of the paper, with its own points.
 func (r *report) times() (*plot.Plot, error) {
-	p := r.panel(fmt.Sprintf("Time a question: %d rows of %s", r.count, r.what), "ms, logarithmic")
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 0}
-	p.Legend.Top, p.Legend.Left = true, true
+	p := r.panel(fmt.Sprintf("Time a question: %d rows of %s", r.count, r.what), "time, logarithmic")
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.ConstantTicks{
+		{Value: 0.1, Label: "0.1 ms"}, {Value: 1, Label: "1 ms"}, {Value: 10, Label: "10 ms"}, {Value: 100, Label: "0.1 s"},
+		{Value: 1e3, Label: "1 s"}, {Value: 1e4, Label: "10 s"}, {Value: 1e5, Label: "100 s"},
+	}
+	p.Y.Min, p.Y.Max = 0.01, 1e5
+	p.Legend.XOffs = -vg.Millimeter * 4
 	lines := map[string]struct {
 		name  string
 		color color.RGBA
@@ -77,7 +81,7 @@ func (r *report) times() (*plot.Plot, error) {
 func (r *report) neighbours() (*plot.Plot, error) {
 	p := r.panel("True neighbours kept", "%")
 	p.Y.Min, p.Y.Max = 0, 100
-	p.Legend.Left = false
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, vg.Millimeter*4
 	for _, l := range []struct {
 		name  string
 		color color.RGBA
@@ -98,7 +102,6 @@ func (r *report) panel(title, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "dimensions, logarithmic", y
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, r.ticks()
-	p.Legend.XOffs = vg.Millimeter * 4
 	for _, style := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
 		style.Variant = "Sans"
 	}
