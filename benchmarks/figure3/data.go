@@ -42,7 +42,7 @@ func (o *options) data(ctx context.Context, errs io.Writer) (*data, error) {
 		if vectors, err = o.tweets(ctx, errs); err != nil {
 			return nil, err
 		}
-		d.what = fmt.Sprintf("tweets, embedded by %s", o.model)
+		d.what = "tweets, embedded by " + o.model
 	}
 	rand.New(rand.NewPCG(o.seed, 0)).Shuffle(len(vectors), func(i, j int) { vectors[i], vectors[j] = vectors[j], vectors[i] })
 	d.questions = vectors[:held]

@@ -56,7 +56,7 @@ func Open(ctx context.Context, t Table, space string, metric similarity.Metric, 
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	if f.meters, err = newMeters(f.settings.meters); err != nil {
+	if f.meters, err = newMeters(f.provider); err != nil {
 		return nil, err
 	}
 	if err := f.look(ctx); err != nil {

@@ -18,7 +18,7 @@ type settings struct {
 	mostBilled int64
 	statistics bool
 	service    *rest.Service
-	meters     metric.MeterProvider
+	provider   metric.MeterProvider
 }
 
 // WithForm asks in that form, not in the one that a probe finds.
@@ -55,8 +55,8 @@ func WithStatistics(service *rest.Service) Option {
 // WithMetrics counts queries, vectors and failures, and with [WithStatistics]
 // what the queries took, on instruments whose names begin with
 // millrace.bigquery.
-func WithMetrics(meters metric.MeterProvider) Option {
-	return func(s *settings) { s.meters = meters }
+func WithMetrics(provider metric.MeterProvider) Option {
+	return func(s *settings) { s.provider = provider }
 }
 
 func (s *settings) check() error {
