@@ -12,14 +12,18 @@ import (
 )
 
 const (
-	// tileValues is how many values of rows are compared with every query
-	// before the next ones: few enough that they stay in a core's own cache
-	// meanwhile. tileBlocks is the most blocks of a tile.
-	tileValues = 48 << 10
-	tileBlocks = 16
-	// unitWork is how many pairs of values a goroutine takes at a time, about
-	// 50 us of work. Only if there are more is a second one worth waking.
-	unitWork = 1 << 21
+	// A tile is the rows that are compared with a party of queries before the
+	// next ones; both are so few values that they stay in a core's second cache.
+	// tileBlocks is the most blocks of a tile.
+	tileValues  = 48 << 10
+	tileBlocks  = 16
+	partyValues = 128 << 10
+	// loneWork is how many pairs of values are not worth waking a second
+	// goroutine for: some 50 us of work.
+	loneWork = 1 << 21
+	// shares is how many units there are for each goroutine: so many that all
+	// end at about the same time.
+	shares = 16
 )
 
 // goal is what a search looks for, and how. What kernel does is never seen in
@@ -54,8 +58,9 @@ type scan struct {
 	next   atomic.Int64
 }
 
-// unit is a run of blocks that one goroutine takes.
-type unit struct{ view, first, end int }
+// unit is what a goroutine takes at a time: a run of blocks, for the groups of
+// a party.
+type unit struct{ view, first, end, group, groupEnd int }
 
 // answer is what is found for a query.
 type answer struct {
@@ -72,8 +77,7 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 		s.shared[i].set(s.bound.score(s.radius))
 	}
 	s.pack()
-	s.divide()
-	workers := make([]*worker, min(runtime.GOMAXPROCS(0), max(1, len(s.units))))
+	workers := make([]*worker, s.divide())
 	parallel(len(workers), func(w int) {
 		workers[w] = s.newWorker()
 		for ctx.Err() == nil {
@@ -134,15 +138,31 @@ func (s *scan) pack() {
 	}
 }
 
-// divide makes the units.
-func (s *scan) divide() {
-	blocks := max(1, unitWork/(simd.Block*s.snapshot.width*len(s.queries)))
+// divide makes the units, and tells for how many goroutines they are.
+func (s *scan) divide() (workers int) {
+	blocks := 0
+	for _, v := range s.snapshot.views {
+		blocks += v.blocks()
+	}
+	width := s.snapshot.width
+	workers = min(runtime.GOMAXPROCS(0), 1+blocks*simd.Block*width*len(s.queries)/loneWork)
+	run := max(s.tile(), min(blocks/(shares*workers), 16*s.tile()))
+	groups := max(1, len(s.groups))
+	party := min(max(1, partyValues/(simd.Group*width)), groups)
 	for i, v := range s.snapshot.views {
-		end := (v.rows + simd.Block - 1) / simd.Block
-		for first := 0; first < end; first += blocks {
-			s.units = append(s.units, unit{i, first, min(first+blocks, end)})
+		end := v.blocks()
+		for first := 0; first < end; first += run {
+			for g := 0; g < groups; g += party {
+				s.units = append(s.units, unit{i, first, min(first+run, end), g, min(g+party, groups)})
+			}
 		}
 	}
+	return workers
+}
+
+// tile is how many blocks are compared with all queries of a party at once.
+func (s *scan) tile() int {
+	return min(max(1, tileValues/(simd.Block*s.snapshot.width)), tileBlocks)
 }
 
 // worker is one goroutine's part of a scan.
@@ -150,15 +170,20 @@ type worker struct {
 	*scan
 	searches []search
 	cuts     []simd.Cuts // of each group
-	cutFor   []float64   // of each query: what highest the cut is for
-	view     int         // that the cuts are for
+	cutFor   []cutFor    // of each query
 	dots     []float32
 	in       []uint64
 	buf      []float32 // a row
 }
 
+// cutFor is what a cut was made for; that of the zero cutFor is never right.
+type cutFor struct {
+	view    *view
+	highest float64
+}
+
 func (s *scan) newWorker() *worker {
-	w := &worker{scan: s, view: -1, searches: make([]search, len(s.queries)), cutFor: make([]float64, len(s.queries))}
+	w := &worker{scan: s, searches: make([]search, len(s.queries)), cutFor: make([]cutFor, len(s.queries))}
 	w.buf = make([]float32, s.snapshot.width)
 	for i := range w.searches {
 		w.searches[i] = search{
@@ -180,34 +205,37 @@ func (s *scan) newWorker() *worker {
 	return w
 }
 
-// scanUnit offers the unit's rows to every search.
+// scanUnit offers the unit's rows to the searches of its party.
 func (w *worker) scanUnit(u unit) {
 	v := &w.snapshot.views[u.view]
 	width := w.snapshot.width
-	tile := min(max(1, tileValues/(simd.Block*width)), tileBlocks)
+	rows := func(first, end int) []float32 { return v.panels[first*simd.Block*width : end*simd.Block*width] }
 	for first := u.first; first < u.end; {
-		size := tile
-		if math.IsInf(w.searches[0].highest, 1) {
+		size := w.tile()
+		if math.IsInf(w.searches[u.group*simd.Group].highest, 1) {
 			size = 1 // with nothing to beat, every row is in
 		}
 		end := min(first+size, u.end)
+		blocks := end - first
 		n := min(end*simd.Block, v.rows) - first*simd.Block
-		rows := v.panels[first*simd.Block*width : end*simd.Block*width]
 		rough := v.rough[first*simd.Block : end*simd.Block]
 		if w.groups == nil {
 			w.cutFirst(0, 1, u.view)
 			cut := simd.Cut{Slope: w.cuts[0].Slopes[0], Limit: w.cuts[0].Limits[0]}
-			w.kernel.Scan(w.dots, w.in, w.queries[0].scanned, cut, rows, rough, n)
-			w.offer(u.view, first, 0, 1, 1, (n+simd.Block-1)/simd.Block)
+			w.kernel.Scan(w.dots, w.in, w.queries[0].scanned, cut, rows(first, end), rough, n)
+			w.offer(u.view, first, 0, 1, 1, blocks)
+		} else {
+			ahead := rows(end, min(end+size, u.end))
+			for g := u.group; g < u.groupEnd; g++ {
+				at := g * simd.Group
+				queries := min(simd.Group, len(w.queries)-at)
+				w.cutFirst(at, queries, u.view)
+				some := (len(ahead) + u.groupEnd - g - 1) / (u.groupEnd - g)
+				w.kernel.ScanGroup(w.dots, w.in, w.groups[g], &w.cuts[g], rows(first, end), rough, n, ahead[:some])
+				ahead = ahead[some:]
+				w.offer(u.view, first, at, queries, simd.Group, blocks)
+			}
 		}
-		for g, group := range w.groups {
-			at := g * simd.Group
-			queries := min(simd.Group, len(w.queries)-at)
-			w.cutFirst(at, queries, u.view)
-			w.kernel.ScanGroup(w.dots, w.in, group, &w.cuts[g], rows, rough, n)
-			w.offer(u.view, first, at, queries, simd.Group, (n+simd.Block-1)/simd.Block)
-		}
-		w.view = u.view
 		first = end
 	}
 }
@@ -219,12 +247,13 @@ func (w *worker) cutFirst(first, n, view int) {
 	for j := range n {
 		s := &w.searches[first+j]
 		s.highest = min(s.highest, s.shared.load())
-		if w.view == view && s.highest == w.cutFor[first+j] {
+		now := cutFor{&w.snapshot.views[view], s.highest}
+		if w.cutFor[first+j] == now {
 			continue
 		}
-		cut := w.bound.cut(s.q, s.highest, w.snapshot.views[view].largest)
+		w.cutFor[first+j] = now
+		cut := w.bound.cut(s.q, s.highest, now.view.largest)
 		cuts.Slopes[j], cuts.Limits[j] = cut.Slope, cut.Limit
-		w.cutFor[first+j] = s.highest
 	}
 }
 

@@ -91,7 +91,7 @@ func TestAnswersDoNotDependOnTheKernel(t *testing.T) {
 			for _, dim := range []int{1, 2, 33, 64, 150, 1031} {
 				rows := 40 + min(400, 20_000/dim) + rng.IntN(8)
 				if dim == 64 && (c.name == "random" || c.name == "duplicates") {
-					rows = 3 * unitWork / (dim * queries) // enough for several goroutines
+					rows = 3 * loneWork / (dim * queries) // enough for several goroutines
 				}
 				items := make([]Item, rows)
 				ids := rng.Perm(len(items))

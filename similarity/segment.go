@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/millrace-go/millrace/internal/huge"
 	"github.com/millrace-go/millrace/internal/simd"
 )
 
@@ -31,11 +32,11 @@ func newSegment(rows, width, dim int) *segment {
 	rows = (rows + simd.Block - 1) / simd.Block * simd.Block
 	return &segment{
 		width:  width,
-		panels: make([]float32, rows*width),
+		panels: huge.Floats(rows * width),
 		sizes:  make([]float64, rows),
 		rough:  make([]float32, rows),
 		ids:    make([]string, rows),
-		full:   make([]float32, rows*dim),
+		full:   huge.Floats(rows * dim),
 		died:   make([]atomic.Uint64, rows),
 	}
 }
@@ -98,6 +99,9 @@ type view struct {
 	rows    int
 	largest float64 // no row is longer
 }
+
+// blocks is how many blocks the rows are in; the last one may have room left.
+func (v *view) blocks() int { return (v.rows + simd.Block - 1) / simd.Block }
 
 // snapshot is the state of a collection after a change. It is never changed.
 type snapshot struct {

@@ -47,7 +47,7 @@ func TestTouchesNothingBeyond(t *testing.T) {
 				q[i%dim], group[i%(dim*simd.Group)], rows[i] = 1, 1, 2
 			}
 			k.Scan(dots[n*(simd.Group-1):], words[2*(simd.Group-1):], q, simd.Cut{}, rows, sizes, n)
-			k.ScanGroup(dots, words, group, cuts, rows, sizes, n)
+			k.ScanGroup(dots, words, group, cuts, rows, sizes, n, rows)
 			for _, d := range dots {
 				if d != float32(2*dim) {
 					t.Fatalf("%v, dim %d: %v, want %d", k, dim, d, 2*dim)

@@ -52,7 +52,10 @@ func (k Kernel) Scan(dots []float32, in []uint64, q []float32, cut Cut, rows, si
 // ScanGroup is [Kernel.Scan] for [Group] queries, which [PackGroup] has put
 // together; dim is their length. Of query j and row i, the dot product is
 // dots[i/64*64*Group+j*64+i%64], and the bit i%64 of in[i/64*Group+j].
-func (k Kernel) ScanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, n int) {
+//
+// ahead, which may be empty, is what a scan needs next: it is brought into the
+// second cache meanwhile, as what is computed here leaves the memory idle.
+func (k Kernel) ScanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, n int, ahead []float32) {
 	dim := len(group) / Group
 	blocks := (n + Block - 1) / Block
 	dots, in, rows, sizes = dots[:blocks*Block*Group], in[:blocks*Group], rows[:blocks*Block*dim], sizes[:blocks*Block]
@@ -63,7 +66,7 @@ func (k Kernel) ScanGroup(dots []float32, in []uint64, group []float32, cuts *Cu
 		}
 		return
 	}
-	k.scanGroup(dots, in, group, cuts, rows, sizes, blocks)
+	k.scanGroup(dots, in, group, cuts, rows, sizes, blocks, ahead)
 	if n%Block != 0 {
 		for j := range Group {
 			in[(blocks-1)*Group+j] &= 1<<(n%Block) - 1

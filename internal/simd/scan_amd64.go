@@ -24,13 +24,22 @@ func (k Kernel) scan1(dots []float32, in []uint64, q []float32, cut Cut, rows, s
 	scan1AVX2(&dots[0], &in[0], &q[0], &cut, &rows[0], &sizes[0], len(q), 4*blocks)
 }
 
-func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, blocks int) {
+func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
 	dim := len(group) / Group
+	// The kernels touch a byte ahead at each step of their inner loops.
+	next, steps := &rows[0], blocks*dim
+	if k == AVX2 {
+		steps *= Block / Panel
+	}
+	step := (4*len(ahead) + steps - 1) / steps
+	if step > 0 {
+		next = &ahead[0]
+	}
 	if k == AVX512 {
-		scanGroupAVX512(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks)
+		scanGroupAVX512(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
 		return
 	}
-	scanGroupAVX2(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks)
+	scanGroupAVX2(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
 }
 
 //go:noescape
@@ -40,7 +49,7 @@ func scan1AVX2(dots *float32, in *uint64, q *float32, cut *Cut, rows, sizes *flo
 func scan1AVX512(dots *float32, in *uint64, q *float32, cut *Cut, rows, sizes *float32, dim, panels int)
 
 //go:noescape
-func scanGroupAVX2(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int)
+func scanGroupAVX2(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)
 
 //go:noescape
-func scanGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int)
+func scanGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)

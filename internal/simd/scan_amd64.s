@@ -9,7 +9,8 @@
 //	R8 ...    the rows, R14 their sizes
 //	DX        a panel's bytes, AX the offset in it
 //	R12       the cuts
-//	R15       panels or blocks to go
+//	R15       panels or blocks to go, or the step ahead
+//	R10, CX   what is to be in the cache soon: scanGroupAVX2, scanGroupAVX512
 //
 // A panel's value j is one cache line: 16 rows. A lane never meets another,
 // so that there is nothing to add up at the end of a row.
@@ -55,10 +56,10 @@ panel:
 	JLT  rest
 
 four:
-	PREFETCHT0 2048(R8)
-	PREFETCHT0 2112(R8)
-	PREFETCHT0 2176(R8)
-	PREFETCHT0 2240(R8)
+	PREFETCHT0 8192(R8)
+	PREFETCHT0 8256(R8)
+	PREFETCHT0 8320(R8)
+	PREFETCHT0 8384(R8)
 	LINE_AVX2(0, 0, Y0, Y1)
 	LINE_AVX2(64, 4, Y2, Y3)
 	LINE_AVX2(128, 8, Y4, Y5)
@@ -128,10 +129,10 @@ panel:
 	JLT  rest
 
 four:
-	PREFETCHT0 2048(R8)
-	PREFETCHT0 2112(R8)
-	PREFETCHT0 2176(R8)
-	PREFETCHT0 2240(R8)
+	PREFETCHT0 8192(R8)
+	PREFETCHT0 8256(R8)
+	PREFETCHT0 8320(R8)
+	PREFETCHT0 8384(R8)
 	LINE_AVX512(0, 0, Z8, Z0)
 	LINE_AVX512(64, 4, Z9, Z1)
 	LINE_AVX512(128, 8, Z10, Z2)
@@ -190,8 +191,8 @@ sum:
 	MOVB CX, 8*j(R13);              \
 	MOVB AX, 8*j+1(R13)
 
-// func scanGroupAVX2(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int)
-TEXT ·scanGroupAVX2(SB), NOSPLIT, $0-64
+// func scanGroupAVX2(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)
+TEXT ·scanGroupAVX2(SB), NOSPLIT, $0-80
 	MOVQ dots+0(FP), DI
 	MOVQ in+8(FP), R13
 	MOVQ group+16(FP), SI
@@ -200,6 +201,8 @@ TEXT ·scanGroupAVX2(SB), NOSPLIT, $0-64
 	MOVQ sizes+40(FP), R14
 	MOVQ dim+48(FP), DX
 	MOVQ blocks+56(FP), R15
+	MOVQ ahead+64(FP), R10
+	MOVQ step+72(FP), R11
 
 block:
 	MOVQ $4, R9 // panels to go
@@ -221,6 +224,8 @@ panel:
 	VXORPS Y11, Y11, Y11
 
 line:
+	PREFETCHT1 (R10)
+	ADDQ R11, R10
 	VMOVUPS (R8), Y12
 	VMOVUPS 32(R8), Y13
 	QUERY_AVX2(0, Y14, Y0, Y1)
@@ -263,6 +268,19 @@ line:
 	VFMADD231PS Z26, Q, C;      \
 	VFMADD231PS Z27, Q, D
 
+// Line off of the four panels for the group, whose values are at value.
+#define LINES_AVX512(line, value) \
+	VMOVUPS line(R8)(AX*1), Z24;                        \
+	VMOVUPS line(R9)(AX*1), Z25;                        \
+	VMOVUPS line(R10)(AX*1), Z26;                       \
+	VMOVUPS line(R11)(AX*1), Z27;                       \
+	QUERY_AVX512(value, Z28, Z0, Z1, Z2, Z3);           \
+	QUERY_AVX512(value+4, Z29, Z4, Z5, Z6, Z7);         \
+	QUERY_AVX512(value+8, Z30, Z8, Z9, Z10, Z11);       \
+	QUERY_AVX512(value+12, Z31, Z12, Z13, Z14, Z15);    \
+	QUERY_AVX512(value+16, Z28, Z16, Z17, Z18, Z19);    \
+	QUERY_AVX512(value+20, Z29, Z20, Z21, Z22, Z23)
+
 #define ZERO4(A, B, C, D) \
 	VPXORD A, A, A; \
 	VPXORD B, B, B; \
@@ -291,8 +309,8 @@ line:
 	KMOVW K3, 8*j+4(R13);           \
 	KMOVW K4, 8*j+6(R13)
 
-// func scanGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int)
-TEXT ·scanGroupAVX512(SB), NOSPLIT, $0-64
+// func scanGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)
+TEXT ·scanGroupAVX512(SB), NOSPLIT, $0-80
 	MOVQ dots+0(FP), DI
 	MOVQ in+8(FP), R13
 	MOVQ group+16(FP), SI
@@ -300,38 +318,43 @@ TEXT ·scanGroupAVX512(SB), NOSPLIT, $0-64
 	MOVQ rows+32(FP), R8
 	MOVQ sizes+40(FP), R14
 	MOVQ dim+48(FP), DX
-	MOVQ blocks+56(FP), R15
+	MOVQ ahead+64(FP), CX
+	MOVQ step+72(FP), R15
 	SHLQ $6, DX
 
 block:
+	ADDQ DX, R8
 	LEAQ (R8)(DX*1), R9
 	LEAQ (R9)(DX*1), R10
 	LEAQ (R10)(DX*1), R11
 	MOVQ SI, BX
-	XORL AX, AX
+	MOVQ DX, AX
+	NEGQ AX // the rows' pointers are at their panels' ends
 	ZERO4(Z0, Z1, Z2, Z3)
 	ZERO4(Z4, Z5, Z6, Z7)
 	ZERO4(Z8, Z9, Z10, Z11)
 	ZERO4(Z12, Z13, Z14, Z15)
 	ZERO4(Z16, Z17, Z18, Z19)
 	ZERO4(Z20, Z21, Z22, Z23)
+	TESTQ $64, DX
+	JZ    two
 
-line:
-	VMOVUPS (R8)(AX*1), Z24
-	VMOVUPS (R9)(AX*1), Z25
-	VMOVUPS (R10)(AX*1), Z26
-	VMOVUPS (R11)(AX*1), Z27
-	QUERY_AVX512(0, Z28, Z0, Z1, Z2, Z3)
-	QUERY_AVX512(4, Z29, Z4, Z5, Z6, Z7)
-	QUERY_AVX512(8, Z30, Z8, Z9, Z10, Z11)
-	QUERY_AVX512(12, Z31, Z12, Z13, Z14, Z15)
-	QUERY_AVX512(16, Z28, Z16, Z17, Z18, Z19)
-	QUERY_AVX512(20, Z29, Z20, Z21, Z22, Z23)
-	ADDQ $64, AX
+	LINES_AVX512(0, 0)
 	ADDQ $24, BX
-	CMPQ AX, DX
-	JLT  line
+	ADDQ $64, AX
+	JZ   cut
 
+two: // at a time, so that counting takes little of what multiplies
+	PREFETCHT1 (CX)
+	PREFETCHT1 (CX)(R15*1)
+	LEAQ (CX)(R15*2), CX
+	LINES_AVX512(0, 0)
+	LINES_AVX512(64, 24)
+	ADDQ $48, BX
+	ADDQ $128, AX
+	JNZ  two
+
+cut:
 	VMOVUPS (R14), Z24
 	VMOVUPS 64(R14), Z25
 	VMOVUPS 128(R14), Z26
@@ -345,8 +368,8 @@ line:
 	ADDQ $1536, DI
 	ADDQ $48, R13
 	ADDQ $256, R14
-	LEAQ (R11)(DX*1), R8
-	DECQ R15
+	MOVQ R11, R8
+	DECQ blocks+56(FP)
 	JNZ  block
 	VZEROUPPER
 	RET

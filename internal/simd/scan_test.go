@@ -82,7 +82,7 @@ func checkScan(t *testing.T, c *collection, cuts *simd.Cuts) (finite, in, out in
 				size = 1
 				k.Scan(dots, words, c.queries[0], simd.Cut{Slope: cuts.Slopes[0], Limit: cuts.Limits[0]}, c.rows, c.sizes, c.n)
 			} else {
-				k.ScanGroup(dots, words, group, cuts, c.rows, c.sizes, c.n)
+				k.ScanGroup(dots, words, group, cuts, c.rows, c.sizes, c.n, c.rows)
 			}
 			for j := range size {
 				cut := simd.Cut{Slope: cuts.Slopes[j], Limit: cuts.Limits[j]}
@@ -246,7 +246,7 @@ func BenchmarkScan(b *testing.B) {
 			})
 			b.Run(fmt.Sprintf("%v/%d/%d", k, dim, simd.Group), func(b *testing.B) {
 				for b.Loop() {
-					k.ScanGroup(dots, words, group, &cuts, c.rows, c.sizes, n)
+					k.ScanGroup(dots, words, group, &cuts, c.rows, c.sizes, n, nil)
 				}
 				b.ReportMetric(float64(2*simd.Group*n*dim*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 			})
