@@ -28,9 +28,7 @@ func (x *Index) Save(w io.Writer) error {
 		f.String(space)
 		f.Uint64(uint64(dim))
 		f.Uint64(uint64(now.live))
-		now.each(func(v *view, row int) { f.String(v.ids[row]) })
-		buf := make([]float32, now.width)
-		now.each(func(v *view, row int) { f.Float32s(v.values(buf, row)) })
+		now.writeItems(f)
 	})
 	if err != nil {
 		return fmt.Errorf("similarity: saving the index: %w", err)
@@ -90,6 +88,18 @@ func (x *Index) read(f *sealed.Reader) error {
 	if n == 0 && (dim != 0 || space != "") {
 		return errors.New("a space or a dimension without items")
 	}
+	return readItems(f, space, dim, n, x.Add)
+}
+
+// writeItems writes the items that are there: all ids, then all values.
+func (s *snapshot) writeItems(f *sealed.Writer) {
+	s.each(func(v *view, row int) { f.String(v.ids[row]) })
+	buf := make([]float32, s.dim)
+	s.each(func(v *view, row int) { f.Float32s(v.values(buf, row)) })
+}
+
+// readItems reads n items of dim values, and adds them.
+func readItems(f *sealed.Reader, space string, dim, n uint64, add func(...Item) error) error {
 	var ids []string
 	there := make(map[string]bool)
 	for range int(n) {
@@ -111,7 +121,7 @@ func (x *Index) read(f *sealed.Reader) error {
 				return err
 			}
 		}
-		if err := x.Add(items...); err != nil {
+		if err := add(items...); err != nil {
 			return err
 		}
 		ids = ids[len(items):]

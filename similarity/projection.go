@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/millrace-go/millrace/internal/simd"
 )
 
 // Projection is an orthonormal one: what it makes of two vectors is never
@@ -33,14 +35,27 @@ type projector struct {
 	dim        int
 	components [][]float64
 	mean       []float64
-	skew       float64 // how far the components are from orthonormal
+	skew       float64   // how far the components are from orthonormal
+	columns    []float64 // the components, value by value: dim x stride
 
-	// Of encode.
+	// Of project.
 	centred []float64
-	scanned []float32
+	sums    []float64
 }
 
+// newProjector puts components right that were kept in float32.
 func newProjector(metric Metric, p Projection) (*projector, error) {
+	e, err := readProjector(metric, p)
+	if err != nil {
+		return nil, err
+	}
+	e.orthonormalize()
+	e.finish()
+	return e, nil
+}
+
+// readProjector takes the components as they are; finish is still to be called.
+func readProjector(metric Metric, p Projection) (*projector, error) {
 	if w, ok := p.(interface{ Whitened() bool }); ok && w.Whitened() {
 		return nil, errors.New("the projection whitens: distances of what it makes tell nothing of the vectors' own; take one that does not")
 	}
@@ -63,14 +78,26 @@ func newProjector(metric Metric, p Projection) (*projector, error) {
 			return nil, errors.New("the mean is not finite")
 		}
 	}
-	// Components that were kept in float32 are put right; others are none.
 	if skew := e.measureSkew(); !(skew < 1e-3) {
 		return nil, fmt.Errorf("the components are not orthonormal, but off by %.2g: whitened, or scaled? Distances of what they make tell nothing of the vectors' own", skew)
 	}
-	e.orthonormalize()
-	e.skew = e.measureSkew()
 	return e, nil
 }
+
+// finish derives what the components determine.
+func (e *projector) finish() {
+	e.skew = e.measureSkew()
+	stride := e.stride()
+	e.columns = make([]float64, e.dim*stride)
+	for k, c := range e.components {
+		for d, x := range c {
+			e.columns[d*stride+k] = x
+		}
+	}
+}
+
+// stride is the number of components in whole vectors of the kernels.
+func (e *projector) stride() int { return (len(e.components) + simd.Tile - 1) / simd.Tile * simd.Tile }
 
 // measureSkew is the Frobenius norm of the components' products less the
 // identity.
@@ -109,14 +136,16 @@ func (e *projector) orthonormalize() {
 
 func (e *projector) shape(dim int) (width, full int) { return len(e.components) + 1, dim }
 
-func (e *projector) encode(values []float32) row {
-	e.scanned = e.project(values, e.scanned)
-	square := dot(e.scanned, e.scanned)
-	return row{values: e.scanned, full: values, size: Euclidean.size(square), length: math.Sqrt(square)}
+func (e *projector) encode(values []float32) row { return e.row(e.project(values), values) }
+
+// row is an item's, whose projection is given.
+func (e *projector) row(scanned, values []float32) row {
+	square := dot(scanned, scanned)
+	return row{values: scanned, full: values, size: Euclidean.size(square), length: math.Sqrt(square)}
 }
 
-// project returns what is scanned, in dst if that has room.
-func (e *projector) project(values, dst []float32) []float32 {
+// project returns what is scanned.
+func (e *projector) project(values []float32) []float32 {
 	scale := 1.0
 	if e.metric == Cosine {
 		scale = 1 / math.Sqrt(dot(values, values))
@@ -125,14 +154,19 @@ func (e *projector) project(values, dst []float32) []float32 {
 	for d, v := range values {
 		e.centred = append(e.centred, float64(v)*scale-e.mean[d])
 	}
-	dst = dst[:0]
-	out := dot64(e.centred, e.centred)
-	for _, c := range e.components {
-		p := dot64(c, e.centred)
-		out -= p * p
-		dst = append(dst, float32(p))
+	stride := e.stride()
+	if e.sums == nil {
+		e.sums = make([]float64, stride)
 	}
-	return append(dst, float32(math.Sqrt(max(out, 0))))
+	clear(e.sums)
+	simd.Best().AddRows(e.sums, e.centred, e.columns, stride)
+	out := dot64(e.centred, e.centred)
+	scanned := make([]float32, 0, len(e.components)+1)
+	for _, p := range e.sums[:len(e.components)] {
+		out -= p * p
+		scanned = append(scanned, float32(p))
+	}
+	return append(scanned, float32(math.Sqrt(max(out, 0))))
 }
 
 // bound is for what project made. Beside the errors of float32 and float64 that
@@ -166,7 +200,7 @@ func (e *projector) bound() bound {
 // clone may project at the same time.
 func (e *projector) clone() *projector {
 	c := *e
-	c.centred, c.scanned = nil, nil
+	c.centred, c.sums = nil, nil
 	return &c
 }
 

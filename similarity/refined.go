@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync/atomic"
 
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
@@ -52,12 +50,17 @@ func NewRefined(metric Metric, p Projection) (*Refined, error) {
 // Metric is what it measures by.
 func (x *Refined) Metric() Metric { return x.metric }
 
+// Space is that of the items and queries: the projection's input space.
+func (x *Refined) Space() string { return x.space }
+
 // Len is the number of items.
 func (x *Refined) Len() int { return x.table.snapshot().live }
 
+var errNoProjection = errors.New("similarity: a Refined without a projection: use NewRefined")
+
 func (x *Refined) check(v vector.Vector) error {
 	if x.projector == nil {
-		return errors.New("similarity: a Refined without a projection: use NewRefined")
+		return errNoProjection
 	}
 	return x.metric.CheckIn(v, x.space, x.projector.dim)
 }
@@ -78,7 +81,7 @@ func (x *Refined) Add(items ...Item) error {
 			return stage.Permanent(fmt.Errorf("similarity: item %d: %w", i, err))
 		}
 	}
-	x.table.add(x.projector, items)
+	x.table.add(&batchProjector{projector: x.projector, items: items}, items)
 	return nil
 }
 
@@ -162,15 +165,11 @@ func (x *Refined) Search(ctx context.Context, queries []vector.Vector, k, limit 
 	return hits, work, err
 }
 
-// project makes the queries, in parallel if there are many.
+// project makes the queries.
 func (x *Refined) project(valid []vector.Vector) []query {
 	queries := make([]query, len(valid))
-	var next atomic.Int64
-	parallel(min(runtime.GOMAXPROCS(0), (len(valid)+3)/4), func(int) {
-		p := x.projector.clone()
-		for i := next.Add(1) - 1; i < int64(len(valid)); i = next.Add(1) - 1 {
-			queries[i] = newQuery(p.project(valid[i].Values, nil), valid[i].Values)
-		}
+	x.projector.each(len(valid), func(p *projector, i int) {
+		queries[i] = newQuery(p.project(valid[i].Values), valid[i].Values)
 	})
 	return queries
 }

@@ -279,7 +279,7 @@ func TestProjectionsErrorIsBound(t *testing.T) {
 			for d := range w {
 				w[d] += 1e-3 * float32(rng.NormFloat64())
 			}
-			p, q := e.project(v, nil), e.project(w, nil)
+			p, q := e.project(v), e.project(w)
 			scanned := sumSquares(appendFloat64s(nil, p), q, math.Inf(1))
 			d, err := metric.Distance(v, w)
 			if err != nil {
