@@ -62,9 +62,13 @@ func TestMeasure(t *testing.T) {
 		if s.Recall <= last.Recall || s.First < last.First || s.RelativeError >= last.RelativeError || s.Error >= last.Error && i > 0 {
 			t.Errorf("%+v is no better than %+v", s, last)
 		}
+		// No fewer than those that are found, and hardly more where all is kept.
+		if s.Refined < 5./1900 || s.Refined95 < s.Refined || i > 0 && s.Refined >= last.Refined {
+			t.Errorf("%+v measures no fewer than %+v", s, last)
+		}
 		last = s
 	}
-	if last.Recall != 1 || last.First != 1 || last.RelativeError > 1e-9 || r.Sizes[0].Recall > 0.3 {
+	if last.Recall != 1 || last.First != 1 || last.RelativeError > 1e-9 || last.Refined > 0.02 || r.Sizes[0].Refined < 0.05 || r.Sizes[0].Recall > 0.3 {
 		t.Errorf("all components: %+v, one: %+v", last, r.Sizes[0])
 	}
 }
@@ -164,7 +168,7 @@ func TestDefaultSizesAndTable(t *testing.T) {
 	if err := r.WriteTable(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"270 vectors of 60 values; the nearest of 30 others", "10 nearest kept |", "\n| 60 | 240 | 100.0 % |"} {
+	for _, want := range []string{"270 vectors of 60 values; the nearest of 30 others", "10 nearest kept | refined: median, p95 |", "\n| 60 | 240 | 100.0 % |"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, b.String())
 		}
