@@ -19,7 +19,7 @@ ENV := eval "$$(go run ./embed/setup -env)"
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: ## the app on an in-process broker; ARCHIVE=file, ARGS="-json", BROKERS=host:port
@@ -55,10 +55,21 @@ test: setup ## every test of all modules, with -race, and the small chaos withou
 	for p in ./sink ./internal/chaos; do
 		(go test -v -count=1 -timeout 15m $$p 2>&1) | tee -a "$$log" | grep --line-buffered -E "$$show" || failed="$${failed:-} $$p"
 	done
+	$(MAKE) --no-print-directory test-arm64 2>&1 | tee -a "$$log" || failed="$${failed:-} arm64"
 	if grep -qE '^FAIL' "$$log"; then failed=yes; fi
 	if [ -n "$${failed:-}" ]; then echo "make test: failed; the whole output:"; cat "$$log"; exit 1; fi
-	echo "skipped: the chaos on a real Kafka (make test-kafka), and:"; grep -B1 -E '^ *--- SKIP' "$$log" || echo "  nothing"
+	echo "skipped: the chaos on a real Kafka (make test-kafka), and:"; grep -E '^test-arm64: skipped' "$$log" || true; grep -B1 -E '^ *--- SKIP' "$$log" || echo "  nothing"
 	grep -E '^ok' "$$log"
+
+# Of similarity's tests, those that ask all kernels.
+.PHONY: test-arm64
+test-arm64: ## the kernels of arm64, under qemu-user; part of make test; skipped where that is not installed
+	@if ! command -v qemu-aarch64 >/dev/null; then echo "test-arm64: skipped: there is no qemu-aarch64 (Debian: apt install qemu-user)"; exit 0; fi
+	dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT
+	for p in internal/simd similarity; do
+		GOARCH=arm64 CGO_ENABLED=0 go test -c -o "$$dir/test" ./$$p
+		(cd $$p && qemu-aarch64 "$$dir/test" -test.run "$$([ $$p = similarity ] && echo 'Kernel|BoundHolds|RefinedIsExact' || echo .)") | sed "s|^PASS|ok   $$p on arm64|"
+	done
 
 SIZE := small
 

@@ -74,6 +74,15 @@ func (k Kernel) ScanGroup(dots []float32, in []uint64, group []float32, cuts *Cu
 	}
 }
 
+// pace is for kernels that touch a byte ahead at each of so many steps: where to
+// begin, and how many bytes to go on. If nothing is ahead, that is rows.
+func pace(rows, ahead []float32, steps int) (next *float32, step int) {
+	if len(ahead) == 0 {
+		return &rows[0], 0
+	}
+	return &ahead[0], (4*len(ahead) + steps - 1) / steps
+}
+
 // PackGroup puts a query at place j of a group of len(q) x Group values.
 func PackGroup(group []float32, j int, q []float32) {
 	for d, v := range q {

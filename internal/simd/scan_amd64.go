@@ -26,19 +26,12 @@ func (k Kernel) scan1(dots []float32, in []uint64, q []float32, cut Cut, rows, s
 
 func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
 	dim := len(group) / Group
-	// The kernels touch a byte ahead at each step of their inner loops.
-	next, steps := &rows[0], blocks*dim
-	if k == AVX2 {
-		steps *= Block / Panel
-	}
-	step := (4*len(ahead) + steps - 1) / steps
-	if step > 0 {
-		next = &ahead[0]
-	}
 	if k == AVX512 {
+		next, step := pace(rows, ahead, blocks*dim)
 		scanGroupAVX512(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
 		return
 	}
+	next, step := pace(rows, ahead, 4*blocks*dim)
 	scanGroupAVX2(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
 }
 

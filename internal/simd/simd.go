@@ -4,28 +4,19 @@ package simd
 
 import "math"
 
-// Kernel is a way to compute. A processor that has one has those before it too.
+// Kernel is a way to compute. Those of an architecture are numbered from 1, and
+// a processor that has one has those before it too.
 type Kernel uint8
 
-const (
-	// Portable is plain Go.
-	Portable Kernel = iota
-	// AVX2 is amd64 with AVX2 and FMA.
-	AVX2
-	// AVX512 is amd64 with AVX-512 F besides.
-	AVX512
-)
+// Portable is plain Go.
+const Portable Kernel = 0
 
 // String is the kernel's name.
 func (k Kernel) String() string {
-	switch k {
-	case AVX2:
-		return "avx2"
-	case AVX512:
-		return "avx512"
-	default:
+	if k == Portable {
 		return "portable"
 	}
+	return k.name()
 }
 
 // Bound tells how far a dot product of n values from [Kernel.Scan] may be from
