@@ -131,9 +131,7 @@ func (s *Selection) find(ctx context.Context, queries []vector.Vector, want goal
 		}
 		want.keep, want.k = s.keep, min(want.k, now.live)
 		job := scan{goal: want, snapshot: now, bound: newBound(x.metric, now.dim)}
-		for _, q := range valid {
-			job.queries = append(job.queries, newQuery(q.Values, q.Values))
-		}
+		job.prepare(valid, plainQueries)
 		answers, err := job.run(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("similarity: %w", err)
@@ -144,6 +142,11 @@ func (s *Selection) find(ctx context.Context, queries []vector.Vector, want goal
 		}
 		return hits, nil
 	})
+}
+
+// plainQueries returns a maker of queries that are scanned as they are.
+func plainQueries() func(values []float32) query {
+	return func(values []float32) query { return newQuery(values, values) }
 }
 
 // ready tells what keeps all searches from being answered.

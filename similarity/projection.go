@@ -169,6 +169,12 @@ func (e *projector) project(values []float32) []float32 {
 	return append(scanned, float32(math.Sqrt(max(out, 0))))
 }
 
+// queries returns a maker of queries, for one goroutine.
+func (e *projector) queries() func(values []float32) query {
+	own := e.clone()
+	return func(values []float32) query { return newQuery(own.project(values), values) }
+}
+
 // bound is for what project made. Beside the errors of float32 and float64 that
 // a bound stands for, what is scanned is off by these, as parts of its length:
 //

@@ -138,7 +138,8 @@ func (x *Refined) Search(ctx context.Context, queries []vector.Vector, k, limit 
 			answers = make([]answer, len(valid))
 			return hits, nil
 		}
-		job := scan{goal: nearestGoal(min(k, now.live)), snapshot: now, bound: x.bound, queries: x.project(valid)}
+		job := scan{goal: nearestGoal(min(k, now.live)), snapshot: now, bound: x.bound}
+		job.prepare(valid, x.projector.queries)
 		if limit > 0 {
 			job.budget = max(limit, job.k)
 		}
@@ -163,13 +164,4 @@ func (x *Refined) Search(ctx context.Context, queries []vector.Vector, k, limit 
 		}
 	}
 	return hits, work, err
-}
-
-// project makes the queries.
-func (x *Refined) project(valid []vector.Vector) []query {
-	queries := make([]query, len(valid))
-	x.projector.each(len(valid), func(p *projector, i int) {
-		queries[i] = newQuery(p.project(valid[i].Values), valid[i].Values)
-	})
-	return queries
 }

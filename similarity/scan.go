@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/millrace-go/millrace/internal/simd"
+	"github.com/millrace-go/millrace/similarity/vector"
 )
 
 const (
@@ -21,6 +22,8 @@ const (
 	// loneWork is how many pairs of values are not worth waking a second
 	// goroutine for: some 50 us of work.
 	loneWork = 1 << 21
+	// lonePrepared is the same of values of queries that are made ready.
+	lonePrepared = 1 << 14
 	// shares is how many units there are for each goroutine: so many that all
 	// end at about the same time.
 	shares = 16
@@ -69,14 +72,13 @@ type answer struct {
 	proved  bool // nothing was left out for want of budget
 }
 
-// run answers the queries. Goroutines take the rows unit by unit, and then
-// the queries one by one.
+// run answers the queries. Goroutines take the rows unit by unit; then what is
+// left is measured.
 func (s *scan) run(ctx context.Context) ([]answer, error) {
 	s.shared = make([]atomicMin, len(s.queries))
 	for i := range s.shared {
 		s.shared[i].set(s.bound.score(s.radius))
 	}
-	s.pack()
 	workers := make([]*worker, s.divide())
 	parallel(len(workers), func(w int) {
 		workers[w] = s.newWorker()
@@ -91,27 +93,50 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	answers := make([]answer, len(s.queries))
-	s.next.Store(0)
-	parallel(min(len(workers), len(s.queries)), func(w int) {
-		for ctx.Err() == nil {
-			i := int(s.next.Add(1)) - 1
-			if i >= len(s.queries) {
-				return
+	// What all know of a query comes together in the first one's search.
+	searches := workers[0].searches
+	s.each(func(i int) {
+		for _, other := range workers[1:] {
+			searches[i].merge(&other.searches[i])
+		}
+		searches[i].highest = searches[i].shared.load()
+		searches[i].sift()
+	})
+	if len(searches) == 1 || s.budget > 0 || !s.settleTogether(ctx, searches) {
+		s.each(func(i int) {
+			searches[i].buf = make([]float32, s.snapshot.dim)
+			searches[i].settle()
+		})
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	answers := make([]answer, len(searches))
+	s.each(func(i int) {
+		all := &searches[i]
+		// What is found may have set the bar below what was dropped.
+		proved := math.IsInf(all.dropped, 1) || all.dropped > all.shared.load()
+		answers[i] = answer{all.best.sorted(), all.refined, proved}
+	})
+	return answers, nil
+}
+
+// each calls f with every query's number, from several goroutines if there are
+// many.
+func (s *scan) each(f func(i int)) {
+	const some = 16
+	var next atomic.Int64
+	parallel(s.goroutines(len(s.queries)/some), func(int) {
+		for first := int(next.Add(some)) - some; first < len(s.queries); first = int(next.Add(some)) - some {
+			for i := first; i < min(first+some, len(s.queries)); i++ {
+				f(i)
 			}
-			all := &workers[0].searches[i]
-			for _, other := range workers[1:] {
-				all.merge(&other.searches[i])
-			}
-			all.highest, all.buf = all.shared.load(), workers[w].buf
-			all.settle()
-			// What is found may have set the bar below what was dropped.
-			proved := math.IsInf(all.dropped, 1) || all.dropped > all.shared.load()
-			answers[i] = answer{all.best.sorted(), all.refined, proved}
 		}
 	})
-	return answers, ctx.Err()
 }
+
+// goroutines is how many to start for so many pieces of work.
+func (s *scan) goroutines(pieces int) int { return max(1, min(runtime.GOMAXPROCS(0), pieces)) }
 
 // parallel calls f with 0 to n-1, each in a goroutine, the first in this one.
 func parallel(n int, f func(int)) {
@@ -123,19 +148,27 @@ func parallel(n int, f func(int)) {
 	wg.Wait()
 }
 
-// pack makes the groups. The last one is filled up with zeros.
-func (s *scan) pack() {
-	if len(s.queries) == 1 {
+// prepare makes the queries, by as many makers as there are goroutines, and
+// packs them in groups. The last group is filled up with zeros.
+func (s *scan) prepare(asked []vector.Vector, maker func() func(values []float32) query) {
+	s.queries = make([]query, len(asked))
+	if len(asked) == 1 {
+		s.queries[0] = maker()(asked[0].Values)
 		return
 	}
-	width := s.snapshot.width
-	s.groups = make([][]float32, (len(s.queries)+simd.Group-1)/simd.Group)
-	for g := range s.groups {
-		s.groups[g] = make([]float32, width*simd.Group)
-		for j := range min(simd.Group, len(s.queries)-g*simd.Group) {
-			simd.PackGroup(s.groups[g], j, s.queries[g*simd.Group+j].scanned)
+	s.groups = make([][]float32, (len(asked)+simd.Group-1)/simd.Group)
+	var next atomic.Int64
+	parallel(min(runtime.GOMAXPROCS(0), 1+len(asked)*len(asked[0].Values)/lonePrepared), func(int) {
+		newQuery := maker()
+		for g := int(next.Add(1)) - 1; g < len(s.groups); g = int(next.Add(1)) - 1 {
+			s.groups[g] = make([]float32, s.snapshot.width*simd.Group)
+			for j := range min(simd.Group, len(asked)-g*simd.Group) {
+				q := newQuery(asked[g*simd.Group+j].Values)
+				simd.PackGroup(s.groups[g], j, q.scanned)
+				s.queries[g*simd.Group+j] = q
+			}
 		}
-	}
+	})
 }
 
 // divide makes the units, and tells for how many goroutines they are.
@@ -185,11 +218,17 @@ type cutFor struct {
 func (s *scan) newWorker() *worker {
 	w := &worker{scan: s, searches: make([]search, len(s.queries)), cutFor: make([]cutFor, len(s.queries))}
 	w.buf = make([]float32, s.snapshot.width)
+	// What all searches need at least is one piece of memory.
+	const most = 64
+	candidates := make([]candidate, most*len(s.queries))
+	highs := make([]float64, min(s.k, most)*len(s.queries))
 	for i := range w.searches {
 		w.searches[i] = search{
 			scan: s, q: &s.queries[i], shared: &s.shared[i], highest: s.shared[i].load(),
 			best: topK{k: s.k, radius: s.radius}, dropped: math.Inf(1), buf: w.buf,
+			waiting: candidates[:0:most], highs: highs[:0:min(s.k, most)],
 		}
+		candidates, highs = candidates[most:], highs[min(s.k, most):]
 	}
 	group := 1
 	if s.groups != nil {
@@ -279,7 +318,7 @@ func (w *worker) offer(view, block, first, n, group, blocks int) {
 				if w.bound.projected {
 					high = addLeftOut(high, s.q.last, float64(v.last(row)))
 				}
-				s.offer(candidate{low, view, row}, high)
+				s.offer(candidate{low, int32(view), int32(row)}, high)
 			}
 		}
 	}

@@ -244,9 +244,11 @@ func TestFewRowsAreMeasured(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := scan{goal: nearestGoal(k), snapshot: x.table.snapshot(), bound: newBound(metric, dim)}
+		var asked []vector.Vector
 		for _, it := range items[:20] {
-			s.queries = append(s.queries, newQuery(it.Vector.Values, it.Vector.Values))
+			asked = append(asked, it.Vector)
 		}
+		s.prepare(asked, plainQueries)
 		answers, err := s.run(t.Context())
 		if err != nil {
 			t.Fatal(err)

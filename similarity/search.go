@@ -30,11 +30,20 @@ type search struct {
 
 type candidate struct {
 	low       float64
-	view, row int
+	view, row int32
 }
 
-// settleAt is how many candidates wait before they are measured.
-func (s *search) settleAt() int { return max(4*s.scan.k, 256) }
+// candidates is how many wait before those that are out are dropped, and, if
+// that leaves more than half of them, all are measured.
+func (g *goal) candidates() int {
+	switch {
+	case g.budget > 0:
+		return 2*g.budget + 64
+	case !g.nearest: // all that are in are wanted
+		return 64
+	}
+	return max(4*min(g.k, 1<<20), 64)
+}
 
 // offer is called with every row that is in.
 func (s *search) offer(c candidate, high float64) {
@@ -45,13 +54,29 @@ func (s *search) offer(c candidate, high float64) {
 		s.lower(s.highs[0])
 	}
 	s.waiting = append(s.waiting, c)
+	most := s.scan.candidates()
+	if len(s.waiting) < most {
+		return
+	}
 	if s.scan.budget > 0 {
-		if len(s.waiting) >= 2*s.scan.budget+64 {
-			s.spare()
-		}
-	} else if len(s.waiting) >= s.settleAt() {
+		s.spare()
+		return
+	}
+	s.sift()
+	if len(s.waiting) > most/2 {
 		s.settle()
 	}
+}
+
+// sift drops the candidates that are out by now.
+func (s *search) sift() {
+	in := s.waiting[:0]
+	for _, c := range s.waiting {
+		if c.low <= s.highest {
+			in = append(in, c)
+		}
+	}
+	s.waiting = in
 }
 
 // lower tells that no score above highest is wanted.
@@ -74,7 +99,7 @@ func (s *search) spare() {
 
 // settle measures the candidates.
 func (s *search) settle() {
-	s.waiting = slices.DeleteFunc(s.waiting, func(c candidate) bool { return c.low > s.highest })
+	s.sift()
 	if s.scan.budget > 0 {
 		s.spare()
 	} else {
@@ -86,7 +111,7 @@ func (s *search) settle() {
 		}
 		v := &s.scan.snapshot.views[c.view]
 		s.refined++
-		values := v.values(s.buf, c.row)
+		values := v.values(s.buf, int(c.row))
 		if d := s.scan.bound.measured.distance(s.q, values, s.best.worst()); d <= s.best.worst() {
 			s.best.offer(Hit{v.ids[c.row], d})
 			if s.scan.nearest && len(s.best.heap) == s.best.k {

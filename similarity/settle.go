@@ -1,0 +1,57 @@
+package similarity
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+)
+
+// settleTogether measures the candidates that are left to several queries in
+// the order of the rows: most of the time goes into bringing a panel from memory
+// for one of its rows, and so each comes once for all queries that need it. It
+// tells whether it did; there may be too many.
+func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
+	// A due is a number that sorts by its view, then its row; its place among
+	// all is the rest.
+	const rowAt, viewAt = 24, 24 + 13 // 2^13 rows of a segment
+	var dues []uint64
+	var queryOf []int32
+	for i := range searches {
+		for _, c := range searches[i].waiting {
+			dues = append(dues, uint64(c.view)<<viewAt|uint64(c.row)<<rowAt|uint64(len(dues)))
+			queryOf = append(queryOf, int32(i))
+		}
+	}
+	if len(dues) >= 1<<rowAt || len(s.snapshot.views) >= 1<<(64-viewAt) {
+		return false
+	}
+	slices.Sort(dues)
+	distances := make([]float64, len(dues))
+	const some = 64 // that a goroutine takes at a time
+	var next atomic.Int64
+	parallel(s.goroutines((len(dues)+some-1)/some), func(int) {
+		buf := make([]float32, s.snapshot.dim)
+		for ctx.Err() == nil {
+			first := int(next.Add(some)) - some
+			if first >= len(dues) {
+				return
+			}
+			for _, d := range dues[first:min(first+some, len(dues))] {
+				v := &s.snapshot.views[d>>viewAt]
+				at := d & (1<<rowAt - 1)
+				q := &s.queries[queryOf[at]]
+				distances[at] = s.bound.measured.distance(q, v.values(buf, int(d>>rowAt&(1<<(viewAt-rowAt)-1))), math.Inf(1))
+			}
+		}
+	})
+	for i := range searches {
+		all := &searches[i]
+		for j, c := range all.waiting {
+			all.best.offer(Hit{s.snapshot.views[c.view].ids[c.row], distances[j]})
+		}
+		all.refined += len(all.waiting)
+		distances, all.waiting = distances[len(all.waiting):], nil
+	}
+	return true
+}
