@@ -24,9 +24,10 @@ const (
 	loneWork = 1 << 21
 	// lonePrepared is the same of values of queries that are made ready.
 	lonePrepared = 1 << 14
-	// shares is how many units there are for each goroutine: so many that all
-	// end at about the same time.
-	shares = 16
+	// shares is into how many units for each goroutine the rows that are left
+	// are divided, for the next one: the last ones are small, so that all end at
+	// about the same time.
+	shares = 4
 )
 
 // goal is what a search looks for, and how. What kernel does is never seen in
@@ -87,7 +88,7 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 			if i >= len(s.units) {
 				return
 			}
-			workers[w].scanUnit(s.units[i])
+			workers[w].scanUnit(ctx, s.units[i])
 		}
 	})
 	if err := ctx.Err(); err != nil {
@@ -102,7 +103,9 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 		searches[i].highest = searches[i].shared.load()
 		searches[i].sift()
 	})
-	if len(searches) == 1 || s.budget > 0 || !s.settleTogether(ctx, searches) {
+	// Through a projection the first ones measured tell of most others that they
+	// are out.
+	if len(searches) == 1 || s.bound.projected || !s.settleTogether(ctx, searches) {
 		s.each(func(i int) {
 			searches[i].buf = make([]float32, s.snapshot.dim)
 			searches[i].settle()
@@ -179,15 +182,16 @@ func (s *scan) divide() (workers int) {
 	}
 	width := s.snapshot.width
 	workers = min(runtime.GOMAXPROCS(0), 1+blocks*simd.Block*width*len(s.queries)/loneWork)
-	run := max(s.tile(), min(blocks/(shares*workers), 16*s.tile()))
 	groups := max(1, len(s.groups))
 	party := min(max(1, partyValues/(simd.Group*width)), groups)
 	for i, v := range s.snapshot.views {
 		end := v.blocks()
-		for first := 0; first < end; first += run {
+		for first := 0; first < end; {
+			run := min(max(s.tile(), blocks/(shares*workers)), end-first)
 			for g := 0; g < groups; g += party {
-				s.units = append(s.units, unit{i, first, min(first+run, end), g, min(g+party, groups)})
+				s.units = append(s.units, unit{i, first, first + run, g, min(g+party, groups)})
 			}
+			first, blocks = first+run, blocks-run
 		}
 	}
 	return workers
@@ -245,15 +249,15 @@ func (s *scan) newWorker() *worker {
 }
 
 // scanUnit offers the unit's rows to the searches of its party.
-func (w *worker) scanUnit(u unit) {
+func (w *worker) scanUnit(ctx context.Context, u unit) {
 	v := &w.snapshot.views[u.view]
 	width := w.snapshot.width
 	rows := func(first, end int) []float32 { return v.panels[first*simd.Block*width : end*simd.Block*width] }
-	for first := u.first; first < u.end; {
-		size := w.tile()
-		if math.IsInf(w.searches[u.group*simd.Group].highest, 1) {
-			size = 1 // with nothing to beat, every row is in
-		}
+	size := w.tile()
+	if math.IsInf(w.searches[u.group*simd.Group].highest, 1) {
+		size = 1 // with nothing to beat, every row is in
+	}
+	for first := u.first; first < u.end && ctx.Err() == nil; size = min(2*size, w.tile()) {
 		end := min(first+size, u.end)
 		blocks := end - first
 		n := min(end*simd.Block, v.rows) - first*simd.Block
@@ -264,7 +268,7 @@ func (w *worker) scanUnit(u unit) {
 			w.kernel.Scan(w.dots, w.in, w.queries[0].scanned, cut, rows(first, end), rough, n)
 			w.offer(u.view, first, 0, 1, 1, blocks)
 		} else {
-			ahead := rows(end, min(end+size, u.end))
+			ahead := rows(end, min(end+2*size, end+w.tile(), u.end))
 			for g := u.group; g < u.groupEnd; g++ {
 				at := g * simd.Group
 				queries := min(simd.Group, len(w.queries)-at)

@@ -35,14 +35,18 @@ type candidate struct {
 
 // candidates is how many wait before those that are out are dropped, and, if
 // that leaves more than half of them, all are measured.
-func (g *goal) candidates() int {
-	switch {
-	case g.budget > 0:
-		return 2*g.budget + 64
-	case !g.nearest: // all that are in are wanted
-		return 64
+func (s *scan) candidates() int {
+	few := 64
+	if s.bound.projected { // whose upper ends are far off, so that more wait
+		few = 256
 	}
-	return max(4*min(g.k, 1<<20), 64)
+	switch {
+	case s.budget > 0:
+		return 2*s.budget + few
+	case !s.nearest: // all that are in are wanted
+		return few
+	}
+	return max(4*min(s.k, 1<<20), few)
 }
 
 // offer is called with every row that is in.

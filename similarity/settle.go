@@ -17,7 +17,9 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 	const rowAt, viewAt = 24, 24 + 13 // 2^13 rows of a segment
 	var dues []uint64
 	var queryOf []int32
+	firstOf := make([]int, len(searches))
 	for i := range searches {
+		firstOf[i] = len(dues)
 		for _, c := range searches[i].waiting {
 			dues = append(dues, uint64(c.view)<<viewAt|uint64(c.row)<<rowAt|uint64(len(dues)))
 			queryOf = append(queryOf, int32(i))
@@ -45,13 +47,12 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 			}
 		}
 	})
-	for i := range searches {
+	s.each(func(i int) {
 		all := &searches[i]
 		for j, c := range all.waiting {
-			all.best.offer(Hit{s.snapshot.views[c.view].ids[c.row], distances[j]})
+			all.best.offer(Hit{s.snapshot.views[c.view].ids[c.row], distances[firstOf[i]+j]})
 		}
-		all.refined += len(all.waiting)
-		distances, all.waiting = distances[len(all.waiting):], nil
-	}
+		all.refined, all.waiting = all.refined+len(all.waiting), nil
+	})
 	return true
 }
