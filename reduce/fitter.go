@@ -68,10 +68,8 @@ func (f *PCAFitter) Add(vs ...vector.Vector) error {
 	if dim == 0 {
 		space, dim = vs[0].Space, len(vs[0].Values)
 	}
-	for i, v := range vs {
-		if err := v.CheckIn(space, dim); err != nil {
-			return fmt.Errorf("reduce: vector %d: %w", i, err)
-		}
+	if err := checkAll(vs, space, dim); err != nil {
+		return err
 	}
 	if dim > maxDim {
 		return fmt.Errorf("reduce: vectors of %d values: a PCA is fitted to at most %d", dim, maxDim)
@@ -79,11 +77,37 @@ func (f *PCAFitter) Add(vs ...vector.Vector) error {
 	if f.dim == 0 {
 		f.start(space, dim)
 	}
-	for _, v := range vs {
-		copy(f.block[f.pending*dim:], v.Values)
-		f.count++
+	f.count += len(vs)
+	for len(vs) > 0 {
+		if f.pending == 0 && len(vs) >= blockRows { // without a copy
+			f.sum(vs[:blockRows])
+			vs = vs[blockRows:]
+			continue
+		}
+		copy(f.block[f.pending*dim:], vs[0].Values)
 		if f.pending++; f.pending == blockRows {
 			f.flush()
+		}
+		vs = vs[1:]
+	}
+	return nil
+}
+
+// checkAll tells what is wrong with the first bad vector.
+func checkAll(vs []vector.Vector, space string, dim int) error {
+	const some = 256
+	errs := make([]error, (len(vs)+some-1)/some)
+	each(len(errs), func(part int) {
+		for i, v := range vs[part*some : min(part*some+some, len(vs))] {
+			if err := v.CheckIn(space, dim); err != nil {
+				errs[part] = fmt.Errorf("reduce: vector %d: %w", part*some+i, err)
+				return
+			}
+		}
+	})
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -97,33 +121,41 @@ func (f *PCAFitter) flush() {
 	if f.pending == 0 {
 		return
 	}
+	rows := make([]vector.Vector, f.pending)
+	for r := range rows {
+		rows[r].Values = f.block[r*f.dim : (r+1)*f.dim]
+	}
+	f.pending = 0
+	f.sum(rows)
+}
+
+// sum adds at most blockRows vectors to the sums.
+func (f *PCAFitter) sum(rows []vector.Vector) {
 	if f.shift == nil {
 		f.shift = make([]float64, f.dim)
-		for i, x := range f.block[:f.pending*f.dim] {
-			f.shift[i%f.dim] += float64(x)
+		for _, v := range rows {
+			for i, x := range v.Values {
+				f.shift[i] += float64(x)
+			}
 		}
-		floats.Scale(1/float64(f.pending), f.shift)
+		floats.Scale(1/float64(len(rows)), f.shift)
 	}
 	// Every value is summed by one goroutine: nothing depends on how many there are.
 	panels, stride, kernel := f.stride()/simd.Tile, f.stride(), simd.Best()
-	size := f.pending * simd.Tile
-	panel := func(p int) []float64 { return f.panels[p*size : (p+1)*size] }
-	each(panels, func(p int) { f.fill(panel(p), p*simd.Tile) })
+	size := len(rows) * simd.Tile
+	each(panels, func(p int) { f.fill(f.panels[p*size:(p+1)*size], p*simd.Tile, rows) })
 	each(panels, func(p int) {
-		for q := p; q < panels; q++ {
-			kernel.Outer(f.products[(p*stride+q)*simd.Tile:], stride, panel(p), panel(q), simd.Tile)
-		}
+		kernel.Outers(f.products[p*simd.Tile*(stride+1):], stride, f.panels[p*size:(p+1)*size], f.panels[p*size:panels*size])
 	})
-	f.pending = 0
 }
 
 // fill makes the panel of the columns from first on, and their sums.
-func (f *PCAFitter) fill(panel []float64, first int) {
+func (f *PCAFitter) fill(panel []float64, first int, rows []vector.Vector) {
 	width := min(simd.Tile, f.dim-first)
 	shift, sums := f.shift[first:first+width], f.sums[first:first+width]
-	for r := range f.pending {
+	for r, v := range rows {
 		to := panel[r*simd.Tile : (r+1)*simd.Tile]
-		for i, x := range f.block[r*f.dim+first : r*f.dim+first+width] {
+		for i, x := range v.Values[first : first+width] {
 			to[i] = float64(x) - shift[i]
 			sums[i] += to[i]
 		}

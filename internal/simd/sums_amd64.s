@@ -102,6 +102,98 @@ row:
 	VZEROUPPER
 	RET
 
+// A row of three squares of sums, by the value of a at off; the rows of b are in
+// Z24 to Z26.
+#define SQUARES(off, V, A, B, C) \
+	VBROADCASTSD off(SI)(AX*1), V; \
+	VFMADD231PD Z24, V, A;         \
+	VFMADD231PD Z25, V, B;         \
+	VFMADD231PD Z26, V, C
+
+// func outer3AVX512(c *float64, cStride int, a, b *float64, rows int)
+// Three squares side by side, of three panels of b one after the other.
+TEXT ·outer3AVX512(SB), NOSPLIT, $0-40
+	MOVQ c+0(FP), DI
+	MOVQ cStride+8(FP), DX
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), BX
+	MOVQ rows+32(FP), AX
+	SHLQ $3, DX
+	LEAQ (DX)(DX*2), R9 // 3 rows
+	LEAQ (DI)(DX*4), R8
+	SHLQ $6, AX
+	LEAQ (SI)(AX*1), SI
+	LEAQ (BX)(AX*1), R10
+	LEAQ (R10)(AX*1), R11
+	LEAQ (R11)(AX*1), R12
+	NEGQ AX // the pointers are at their panels' ends
+	VMOVUPD (DI), Z0
+	VMOVUPD 64(DI), Z1
+	VMOVUPD 128(DI), Z2
+	VMOVUPD (DI)(DX*1), Z3
+	VMOVUPD 64(DI)(DX*1), Z4
+	VMOVUPD 128(DI)(DX*1), Z5
+	VMOVUPD (DI)(DX*2), Z6
+	VMOVUPD 64(DI)(DX*2), Z7
+	VMOVUPD 128(DI)(DX*2), Z8
+	VMOVUPD (DI)(R9*1), Z9
+	VMOVUPD 64(DI)(R9*1), Z10
+	VMOVUPD 128(DI)(R9*1), Z11
+	VMOVUPD (R8), Z12
+	VMOVUPD 64(R8), Z13
+	VMOVUPD 128(R8), Z14
+	VMOVUPD (R8)(DX*1), Z15
+	VMOVUPD 64(R8)(DX*1), Z16
+	VMOVUPD 128(R8)(DX*1), Z17
+	VMOVUPD (R8)(DX*2), Z18
+	VMOVUPD 64(R8)(DX*2), Z19
+	VMOVUPD 128(R8)(DX*2), Z20
+	VMOVUPD (R8)(R9*1), Z21
+	VMOVUPD 64(R8)(R9*1), Z22
+	VMOVUPD 128(R8)(R9*1), Z23
+
+row:
+	VMOVUPD (R10)(AX*1), Z24
+	VMOVUPD (R11)(AX*1), Z25
+	VMOVUPD (R12)(AX*1), Z26
+	SQUARES(0, Z27, Z0, Z1, Z2)
+	SQUARES(8, Z28, Z3, Z4, Z5)
+	SQUARES(16, Z29, Z6, Z7, Z8)
+	SQUARES(24, Z30, Z9, Z10, Z11)
+	SQUARES(32, Z27, Z12, Z13, Z14)
+	SQUARES(40, Z28, Z15, Z16, Z17)
+	SQUARES(48, Z29, Z18, Z19, Z20)
+	SQUARES(56, Z30, Z21, Z22, Z23)
+	ADDQ $64, AX
+	JNZ  row
+
+	VMOVUPD Z0, (DI)
+	VMOVUPD Z1, 64(DI)
+	VMOVUPD Z2, 128(DI)
+	VMOVUPD Z3, (DI)(DX*1)
+	VMOVUPD Z4, 64(DI)(DX*1)
+	VMOVUPD Z5, 128(DI)(DX*1)
+	VMOVUPD Z6, (DI)(DX*2)
+	VMOVUPD Z7, 64(DI)(DX*2)
+	VMOVUPD Z8, 128(DI)(DX*2)
+	VMOVUPD Z9, (DI)(R9*1)
+	VMOVUPD Z10, 64(DI)(R9*1)
+	VMOVUPD Z11, 128(DI)(R9*1)
+	VMOVUPD Z12, (R8)
+	VMOVUPD Z13, 64(R8)
+	VMOVUPD Z14, 128(R8)
+	VMOVUPD Z15, (R8)(DX*1)
+	VMOVUPD Z16, 64(R8)(DX*1)
+	VMOVUPD Z17, 128(R8)(DX*1)
+	VMOVUPD Z18, (R8)(DX*2)
+	VMOVUPD Z19, 64(R8)(DX*2)
+	VMOVUPD Z20, 128(R8)(DX*2)
+	VMOVUPD Z21, (R8)(R9*1)
+	VMOVUPD Z22, 64(R8)(R9*1)
+	VMOVUPD Z23, 128(R8)(R9*1)
+	VZEROUPPER
+	RET
+
 // func addScaledAVX2(y *float64, s float64, x *float64, n int)
 TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), DI
