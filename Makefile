@@ -122,8 +122,9 @@ bench-embed: ## embedding beside Python's, and in a stage; 15 minutes, 6 GB the 
 	exec go run ./benchmarks/embed $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: bench-similarity
-bench-similarity: ## the indexes beside faiss, numpy, scikit-learn and usearch; about 8 minutes; ARGS="-rows 5000 -large 0 -rounds 2"
-	@go run ./benchmarks/similarity $(ARGS)
+bench-similarity: ## the indexes beside faiss, numpy, scikit-learn and usearch; 10 minutes, and some to embed the first time; ARCHIVE=file, ARGS="-only '^768 single'"
+	@$(ENV)
+	exec go run ./benchmarks/similarity $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(ARGS)
 
 .PHONY: figure3
 figure3: setup ## the paper's Figure 3 again, as table and picture; about 5 minutes; ARCHIVE=file, ARGS="-model all-mpnet-base-v2"

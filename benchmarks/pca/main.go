@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return err
 	}
 	var scikit *peer
-	for _, name := range []string{"scikit-learn", "numpy", "faiss"} {
+	for _, name := range []string{"scikit-learn", "scikit-learn float64", "numpy", "faiss"} {
 		p, err := startPeer(ctx, interpreter, name, file, o.components)
 		if err != nil {
 			return err

@@ -9,6 +9,8 @@ import numpy as np
 
 peer, path, k = sys.argv[1], sys.argv[2], int(sys.argv[3])
 x = np.load(path)
+if peer.endswith(" float64"):  # its sums are in the precision of what it is given
+    peer, x = peer.removesuffix(" float64"), x.astype(np.float64)
 
 
 class ScikitLearn:

@@ -50,7 +50,7 @@ func (b *bench) run(ctx context.Context) error {
 				return err
 			}
 			b.fit[i], b.one[i], b.all[i] = append(b.fit[i], fit), append(b.one[i], one), append(b.all[i], all)
-			fmt.Fprintf(b.log, "round %d of %d: %-12s fit %7.3f s, one %7.1f us, all %6.0f ms\n", round+1, b.rounds, b.names[i], fit, 1e6*one, 1e3*all)
+			fmt.Fprintf(b.log, "round %d of %d: %-20s fit %7.3f s, one %7.1f us, all %6.0f ms\n", round+1, b.rounds, b.names[i], fit, 1e6*one, 1e3*all)
 		}
 	}
 	return nil
@@ -93,7 +93,8 @@ func (b *bench) text() string {
 		}
 	}
 	fmt.Fprintf(&t, `
-scikit-learn: svd_solver="covariance_eigh", its fastest for such vectors. numpy: the covariance in float32 and eigh, by
+scikit-learn: svd_solver="covariance_eigh", its fastest for such vectors; it sums in float32, and in float64 if the
+vectors are that, as in its second row. numpy: the covariance in float32 and eigh, by
 hand. faiss: PCAMatrix, told to OpenBLAS that the processor is a Haswell. gonum: stat.PC and a product of matrices.
 One: a call a vector, one thread. All: millrace's Transform on as many goroutines as cores.
 

@@ -12,27 +12,14 @@ import (
 	"time"
 
 	"github.com/millrace-go/millrace/benchmarks/internal/results"
-	"github.com/millrace-go/millrace/reduce"
 	"github.com/millrace-go/millrace/similarity"
-	"github.com/millrace-go/millrace/similarity/vector"
 )
 
 const (
 	neighbours = 10
 	queries    = 1000
+	through    = 150
 )
-
-type size struct{ rows, dim int }
-
-// comparison is a case: each system's milliseconds a query, turn by turn.
-type comparison struct {
-	size
-	batch   int
-	systems []string
-	ms      map[string][]float64
-	agree   map[string]float64 // the part of the ids of the first batch that are the exact ones
-	refined float64            // rows measured a query, by the refined index
-}
 
 // The systems that are ours.
 const (
@@ -40,194 +27,261 @@ const (
 	refinedIndex = "millrace refined"
 )
 
-// measure runs the cases of a size.
-func (r *report) measure(ctx context.Context, s size, python string, errs io.Writer) (err error) {
-	_, _ = fmt.Fprintf(errs, "%d rows of %d values\n", s.rows, s.dim)
-	dir, err := os.MkdirTemp("", "similarity")
+func systems() []string {
+	return []string{plainIndex, refinedIndex, "faiss", "numpy", "scikit-learn", "usearch"}
+}
+
+// bench measures the cases of a set.
+type bench struct {
+	options
+	set
+	python string
+	log    io.Writer
+
+	*vectors  // nil after run
+	count     int
+	origin    string
+	finders   map[string]similarity.Finder
+	peers     map[string]*process
+	checked   int     // queries whose exact answers are known
+	exact     [][]int // these
+	bandwidth float64 // GB/s, of so much memory
+	cases     []*comparison
+}
+
+// comparison is a case: each system's milliseconds a query, turn by turn.
+type comparison struct {
+	name    string
+	batch   int
+	systems []string
+	ms      map[string][]float64
+	agree   map[string]float64 // the part of the ids of the first batch that are the exact ones
+	work    []float64          // rows measured, of each query, by the refined index
+}
+
+// name of the case with such batches.
+func (s *set) caseName(batch int) string {
+	if batch == 1 {
+		return s.name + " single"
+	}
+	return fmt.Sprintf("%s batch %d", s.name, batch)
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	for _, batch := range []int{1, 64, queries} {
+		if name := b.caseName(batch); b.wants(name) {
+			b.cases = append(b.cases, &comparison{name: name, batch: batch, ms: make(map[string][]float64), agree: make(map[string]float64)})
+		}
+	}
+	if len(b.cases) == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintf(b.log, "%s values\n", b.name)
+	if b.vectors, err = b.make(ctx); err != nil {
+		return err
+	}
+	b.count, b.origin = len(b.items), b.vectors.origin
+	stop, err := b.startPeers(ctx)
+	defer func() { err = errors.Join(err, stop()) }()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	items, asked := generate(2, s.rows, s.dim), generate(3, queries, s.dim)
-	rowsFile, queriesFile := filepath.Join(dir, "rows"), filepath.Join(dir, "queries")
-	if err := errors.Join(save(rowsFile, items), save(queriesFile, asked)); err != nil {
+	if err := b.build(); err != nil {
 		return err
 	}
-	peers := make(map[string]*process)
-	for _, haswell := range []bool{true, false} {
-		p, err := start(ctx, python, haswell, errs)
-		if err != nil {
-			return err
+	// All queries are held against float64 brute force where that is soon done.
+	b.checked = min(queries, max(64, 40_000_000/b.count))
+	b.exact = bruteForce(b.items, b.queries[:b.checked])
+	b.bandwidth = bandwidth(4 * len(b.items) * b.dim)
+	for _, c := range b.cases {
+		if err := b.compare(ctx, c); err != nil {
+			return fmt.Errorf("batch %d: %w", c.batch, err)
 		}
-		defer func() { err = errors.Join(err, p.close()) }()
-		if err := p.ask(map[string]any{"rows": rowsFile, "queries": queriesFile, "dim": s.dim}, &struct{}{}); err != nil {
-			return err
-		}
-		if haswell {
-			peers["faiss"] = p
-		} else {
-			peers["numpy"], peers["scikit-learn"], peers["usearch"] = p, p, p
-		}
-	}
-	finders := make(map[string]similarity.Finder)
-	index := similarity.NewIndex(similarity.Euclidean)
-	if err := index.Add(items...); err != nil {
-		return err
-	}
-	finders[plainIndex] = index
-	var refined *similarity.Refined
-	if s.dim > 300 {
-		if refined, err = refine(items, 150); err != nil {
-			return err
-		}
-		finders[refinedIndex] = refined
-	}
-	vectors := make([]vector.Vector, len(asked))
-	for i, it := range asked {
-		vectors[i] = it.Vector
-	}
-	exact := bruteForce(items, vectors[:64])
-	r.bandwidth = append(r.bandwidth, bandwidth(4*s.rows*s.dim))
-	for _, batch := range []int{1, 64, 1000} {
-		c := &comparison{size: s, batch: batch, ms: make(map[string][]float64), agree: make(map[string]float64)}
-		for _, name := range []string{plainIndex, refinedIndex, "faiss", "numpy", "scikit-learn", "usearch"} {
-			// numpy at 1,000 x 1,000,000 would take 4 GB of distances.
-			if finders[name] == nil && peers[name] == nil || name == "numpy" && batch*s.rows > 2e8 {
-				continue
-			}
-			c.systems = append(c.systems, name)
-		}
-		for turn := range r.turns {
-			for i := range c.systems {
-				name := c.systems[(i+turn)%len(c.systems)] // each is first some time
-				var ms float64
-				var ids [][]int
-				if f := finders[name]; f != nil {
-					ms, ids, err = r.ours(ctx, f, vectors, batch)
-				} else {
-					ms, ids, err = r.theirs(peers[name], name, batch)
-				}
-				if err != nil {
-					return fmt.Errorf("%s, batch %d: %w", name, batch, err)
-				}
-				c.ms[name] = append(c.ms[name], ms)
-				c.agree[name] = agreement(ids, exact)
-			}
-		}
-		for _, name := range []string{plainIndex, refinedIndex} {
-			if a, ok := c.agree[name]; ok && a != 1 {
-				return fmt.Errorf("%s, batch %d: only %.4f of the ids are those of float64 brute force", name, batch, a)
-			}
-		}
-		if refined != nil {
-			_, work, err := refined.Search(ctx, vectors, neighbours, 0)
-			if err != nil {
-				return err
-			}
-			for _, w := range work {
-				c.refined += float64(w.Measured) / float64(len(work))
-			}
-		}
-		r.cases = append(r.cases, c)
-		_, _ = fmt.Fprintf(errs, "  batches of %d: ", batch)
+		_, _ = fmt.Fprintf(b.log, "  %s: ", c.name)
 		for _, name := range c.systems {
-			_, _ = fmt.Fprintf(errs, " %s %.4f", name, results.Quantile(c.ms[name], 0.5))
+			_, _ = fmt.Fprintf(b.log, " %s %.4f", name, results.Quantile(c.ms[name], 0.5))
 		}
-		_, _ = fmt.Fprintln(errs, " ms/query")
+		_, _ = fmt.Fprintln(b.log, " ms/query")
 	}
 	return nil
 }
 
-// refine makes a refined index through a PCA of all items.
-func refine(items []similarity.Item, components int) (*similarity.Refined, error) {
-	var fitter reduce.PCAFitter
-	for _, it := range items {
-		if err := fitter.Add(it.Vector); err != nil {
-			return nil, err
+// startPeers starts the peers and gives them the vectors. stop is never nil.
+func (b *bench) startPeers(ctx context.Context) (stop func() error, err error) {
+	var started []*process
+	stop = func() error {
+		var err error
+		for _, p := range started {
+			err = errors.Join(err, p.close())
+		}
+		b.vectors, b.peers, b.finders = nil, nil, nil // so that the next set has the memory
+		return err
+	}
+	dir, err := os.MkdirTemp("", "similarity")
+	if err != nil {
+		return stop, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	rowsFile, queriesFile := filepath.Join(dir, "rows"), filepath.Join(dir, "queries")
+	err = errors.Join(
+		save(rowsFile, len(b.items), func(i int) []float32 { return b.items[i].Vector.Values }),
+		save(queriesFile, len(b.queries), func(i int) []float32 { return b.queries[i].Values }),
+	)
+	if err != nil {
+		return stop, err
+	}
+	b.peers = make(map[string]*process)
+	for _, haswell := range []bool{true, false} {
+		p, err := start(ctx, b.python, haswell, b.log)
+		if err != nil {
+			return stop, err
+		}
+		started = append(started, p)
+		if err := p.ask(map[string]any{"rows": rowsFile, "queries": queriesFile, "dim": b.dim}, &struct{}{}); err != nil {
+			return stop, err
+		}
+		if haswell {
+			b.peers["faiss"] = p
+		} else {
+			b.peers["numpy"], b.peers["scikit-learn"], b.peers["usearch"] = p, p, p
 		}
 	}
-	pca, err := fitter.Fit(components)
-	if err != nil {
-		return nil, err
-	}
-	x, err := similarity.NewRefined(similarity.Euclidean, pca)
-	if err != nil {
-		return nil, err
-	}
-	return x, x.Add(items...)
+	return stop, nil
 }
 
-// ours measures a Finder for a turn: the median, and the first batch's ids.
-func (r *report) ours(ctx context.Context, f similarity.Finder, vectors []vector.Vector, batch int) (float64, [][]int, error) {
-	hits, err := f.Nearest(ctx, vectors[:batch], neighbours)
+// build makes our indexes.
+func (b *bench) build() error {
+	b.finders = make(map[string]similarity.Finder)
+	index := similarity.NewIndex(similarity.Euclidean)
+	b.finders[plainIndex] = index
+	if err := index.Add(b.items...); err != nil {
+		return err
+	}
+	if b.dim < 2*through {
+		return nil
+	}
+	pca, err := fit(b.items, through)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	var ids [][]int
-	for _, answer := range hits {
-		var row []int
-		for _, h := range answer {
-			id, err := strconv.Atoi(h.ID)
-			if err != nil {
-				return 0, nil, err
-			}
-			row = append(row, id)
+	refined, err := similarity.NewRefined(similarity.Euclidean, pca)
+	if err != nil {
+		return err
+	}
+	b.finders[refinedIndex] = refined
+	return refined.Add(b.items...)
+}
+
+// compare has all systems take turns at a case.
+func (b *bench) compare(ctx context.Context, c *comparison) error {
+	for _, name := range systems() {
+		if b.finders[name] != nil || b.peers[name] != nil {
+			c.systems = append(c.systems, name)
 		}
-		ids = append(ids, row)
 	}
-	var ms []float64
-	batches := len(vectors) / batch
-	for begin := time.Now(); len(ms) == 0 || time.Since(begin).Seconds() < r.seconds; {
-		at := len(ms) % batches * batch
+	slow := make(map[string]bool)
+	for turn := range b.turns {
+		for i := range c.systems {
+			name := c.systems[(i+turn)%len(c.systems)] // each is first some time
+			if slow[name] {
+				continue
+			}
+			begin := time.Now()
+			var ms float64
+			var ids [][]int
+			var err error
+			if f := b.finders[name]; f != nil {
+				ms, ids, err = b.ours(ctx, f, c.batch)
+			} else {
+				ms, ids, err = b.theirs(b.peers[name], name, c.batch)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			slow[name] = time.Since(begin).Seconds() > 8 // one turn is enough of that
+			c.ms[name] = append(c.ms[name], ms)
+			c.agree[name] = agreement(ids, b.exact)
+		}
+	}
+	for _, name := range []string{plainIndex, refinedIndex} {
+		if a, ok := c.agree[name]; ok && a != 1 {
+			return fmt.Errorf("%s: only %.4f of the ids are those of float64 brute force", name, a)
+		}
+	}
+	if refined, ok := b.finders[refinedIndex].(*similarity.Refined); ok {
+		return b.proof(ctx, refined, c)
+	}
+	return nil
+}
+
+// proof asks both of our indexes all queries, and notes what the refined one
+// had to measure.
+func (b *bench) proof(ctx context.Context, refined *similarity.Refined, c *comparison) error {
+	hits, work, err := refined.Search(ctx, b.queries, neighbours, 0)
+	if err != nil {
+		return err
+	}
+	want, err := b.finders[plainIndex].Nearest(ctx, b.queries, neighbours)
+	if err != nil {
+		return err
+	}
+	ids, err := rows(hits)
+	if err != nil {
+		return err
+	}
+	for i, w := range work {
+		if !slices.Equal(hits[i], want[i]) || i < b.checked && !slices.Equal(ids[i], b.exact[i]) {
+			return fmt.Errorf("%s: query %d has other answers than the exact ones", refinedIndex, i)
+		}
+		c.work = append(c.work, float64(w.Measured))
+	}
+	return nil
+}
+
+// ours measures a Finder for a turn: the median, and the first batch's ids. The
+// first call does not count if there is another one.
+func (b *bench) ours(ctx context.Context, f similarity.Finder, batch int) (ms float64, ids [][]int, err error) {
+	var all []float64
+	batches := len(b.queries) / batch
+	for begin := time.Now(); len(all) == 0 || time.Since(begin).Seconds() < b.seconds; {
+		at := len(all) % batches * batch
 		start := time.Now()
-		if _, err := f.Nearest(ctx, vectors[at:at+batch], neighbours); err != nil {
+		hits, err := f.Nearest(ctx, b.queries[at:at+batch], neighbours)
+		all = append(all, time.Since(start).Seconds()*1e3/float64(batch))
+		if err != nil {
 			return 0, nil, err
 		}
-		ms = append(ms, time.Since(start).Seconds()*1e3/float64(batch))
+		if ids == nil {
+			if ids, err = rows(hits); err != nil {
+				return 0, nil, err
+			}
+		}
 	}
-	return results.Quantile(ms, 0.5), ids, nil
+	return results.Quantile(all[min(1, len(all)-1):], 0.5), ids, nil
 }
 
-func (r *report) theirs(p *process, name string, batch int) (float64, [][]int, error) {
+// rows are the places of what was found.
+func rows(hits [][]similarity.Hit) ([][]int, error) {
+	ids := make([][]int, len(hits))
+	for i, answer := range hits {
+		for _, h := range answer {
+			row, err := strconv.Atoi(h.ID)
+			if err != nil {
+				return nil, err
+			}
+			ids[i] = append(ids[i], row)
+		}
+	}
+	return ids, nil
+}
+
+func (b *bench) theirs(p *process, name string, batch int) (float64, [][]int, error) {
 	var answer struct {
 		MS  float64 `json:"ms"`
 		IDs [][]int `json:"ids"`
 	}
-	err := p.ask(map[string]any{"system": name, "batch": batch, "k": neighbours, "seconds": r.seconds}, &answer)
+	err := p.ask(map[string]any{"system": name, "batch": batch, "k": neighbours, "seconds": b.seconds}, &answer)
 	return answer.MS, answer.IDs, err
-}
-
-// bruteForce is the definition, in float64.
-func bruteForce(items []similarity.Item, vectors []vector.Vector) [][]int {
-	type near struct {
-		id     int
-		square float64
-	}
-	answers := make([][]int, len(vectors))
-	for i, q := range vectors {
-		all := make([]near, len(items))
-		for id, it := range items {
-			sum := 0.0
-			for d, v := range it.Vector.Values {
-				e := float64(v) - float64(q.Values[d])
-				sum += e * e
-			}
-			all[id] = near{id, sum}
-		}
-		slices.SortFunc(all, func(a, b near) int {
-			switch {
-			case a.square < b.square:
-				return -1
-			case a.square > b.square:
-				return 1
-			}
-			return a.id - b.id
-		})
-		for _, n := range all[:neighbours] {
-			answers[i] = append(answers[i], n.id)
-		}
-	}
-	return answers
 }
 
 // agreement is the part of the ids that are exact, each in its place.
@@ -242,3 +296,6 @@ func agreement(got, exact [][]int) float64 {
 	}
 	return float64(same) / float64(all)
 }
+
+// median of what a system took in the case.
+func (c *comparison) median(system string) float64 { return results.Quantile(c.ms[system], 0.5) }

@@ -12,21 +12,10 @@ import (
 // report is all that was measured.
 type report struct {
 	options
-	load      string
-	flops     float64   // GFLOP/s of the machine
-	bandwidth []float64 // GB/s, of each size
-	cases     []*comparison
-}
-
-func (c *comparison) name() string {
-	how := "single"
-	if c.batch > 1 {
-		how = fmt.Sprintf("batch %d", c.batch)
-	}
-	if c.rows > 100_000 {
-		return fmt.Sprintf("%d rows of %d %s", c.rows, c.dim, how)
-	}
-	return fmt.Sprintf("%d %s", c.dim, how)
+	load    string
+	flops   float64 // GFLOP/s of the machine
+	benches []*bench
+	growth  []growth
 }
 
 // rows are the results, one row a case and system. The refined index has cases
@@ -36,84 +25,110 @@ func (r *report) rows() []results.Row {
 	row := func(name, system string, value float64) {
 		rows = append(rows, results.Row{Case: name, System: system, Metric: "ms/query", Value: value, Better: "lower"})
 	}
-	for _, c := range r.cases {
-		for _, s := range c.systems {
-			if s != refinedIndex {
-				row(c.name(), s, results.Quantile(c.ms[s], 0.5))
+	for _, b := range r.benches {
+		for _, c := range b.cases {
+			for _, s := range c.systems {
+				if s != refinedIndex {
+					row(c.name, s, c.median(s))
+				}
 			}
-		}
-		if refined := c.ms[refinedIndex]; refined != nil {
-			name := c.name() + " filter and refine through 150"
-			row(name, plainIndex, results.Quantile(refined, 0.5))
+			if c.ms[refinedIndex] == nil {
+				continue
+			}
+			name := fmt.Sprintf("%s filter and refine through %d", c.name, through)
+			row(name, plainIndex, c.median(refinedIndex))
+			row(name, "millrace plain", c.median(plainIndex))
 			for _, s := range c.systems {
 				if s != plainIndex && s != refinedIndex {
-					row(name, s, results.Quantile(c.ms[s], 0.5))
+					row(name, s, c.median(s))
 				}
 			}
 		}
+	}
+	for _, g := range r.growth {
+		rows = append(rows, g.results()...)
 	}
 	return rows
 }
 
 // text is the report for people.
 func (r *report) text() string {
-	var b strings.Builder
-	p := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format, args...) }
-	p("# The nearest 10, in process\n\nBy `make bench-similarity`, %s. %s; load before: %s.\n\n", time.Now().UTC().Format("2006-01-02"), results.Machine(), r.load)
-	p("Milliseconds a query: the median of %d turns of %.1f s, the systems by turns, %d threads each, the lowest and the highest turn in brackets. ", r.turns, r.seconds, runtime.GOMAXPROCS(0))
-	p("Synthetic vectors: clusters, and directions of falling strength. Euclidean; millrace's ids are those of float64 brute force, in every case (64 queries checked), ")
-	p("the peers' in the part that the last table tells. \"refined\" is the exact answer through a PCA to 150 values.\n")
-	for i, c := range r.cases {
-		if c.batch == 1 {
-			p("\n## %d rows of %d values\n\n", c.rows, c.dim)
-			p("| system | single | batches of 64 | batches of 1,000 |\n| --- | --- | --- | --- |\n")
-			for _, s := range c.systems {
-				p("| %s |", s)
-				for _, c := range r.cases[i : i+3] {
-					if ms := c.ms[s]; ms != nil {
-						p(" %.4f (%.4f to %.4f) |", results.Quantile(ms, 0.5), results.Quantile(ms, 0), results.Quantile(ms, 1))
-					} else {
-						p(" |")
-					}
-				}
-				p("\n")
-			}
-			r.limits(p, i)
-			if c.refined > 0 {
-				p("\nRefined: %.0f rows a query are measured, %.2f %%.\n", c.refined, 100*c.refined/float64(c.rows))
-			}
+	var t strings.Builder
+	p := func(format string, args ...any) { _, _ = fmt.Fprintf(&t, format, args...) }
+	p("# The nearest %d, in process\n\nBy `make bench-similarity`, %s. %s; load before: %s.\n\n", neighbours, time.Now().UTC().Format("2006-01-02"), results.Machine(), r.load)
+	p("Milliseconds a query: the median of up to %d turns of %.1f s, the systems by turns, the lowest and the highest turn in brackets. ", r.turns, r.seconds)
+	p("%d threads each; each peer by the threads and settings that are its fastest in that case. Euclidean. millrace's ids are those of float64 brute force in every case, ", runtime.GOMAXPROCS(0))
+	p("the peers' in the part that a table below tells. \"refined\" is the exact answer through a PCA to %d values: the same as the plain index's, for all %d queries.\n", through, queries)
+	for _, b := range r.benches {
+		b.text(p, r.flops)
+	}
+	r.agreement(p)
+	if len(r.growth) > 0 {
+		p("\n## Growth\n\nmillrace, exact, made-up rows of %d values.\n\n| rows | single, ms | ns a row | batches of 64, ms a query | ns a row |\n| --- | --- | --- | --- | --- |\n", growthDim)
+		for _, g := range r.growth {
+			p("| %d | %.4f | %.2f | %.4f | %.2f |\n", g.rows, g.single, g.single*1e6/float64(g.rows), g.batch, g.batch*1e6/float64(g.rows))
 		}
 	}
-	p("\n## Ids that are the exact ones, in their places\n\n| case |")
-	peers := []string{"faiss", "numpy", "scikit-learn", "usearch"}
-	p(" %s |\n| --- | --- | --- | --- | --- |\n", strings.Join(peers, " | "))
-	for _, c := range r.cases {
-		p("| %s |", c.name())
-		for _, s := range peers {
-			if a, ok := c.agree[s]; ok {
-				p(" %.4f |", a)
-			} else {
-				p(" |")
+	return t.String()
+}
+
+// text is a set's table, and what the machine could do.
+func (b *bench) text(p func(string, ...any), most float64) {
+	p("\n## %d rows of %d values\n\n%s. The exact ids of %d queries are known.\n\n| system |", b.count, b.dim, strings.ToUpper(b.origin[:1])+b.origin[1:], b.checked)
+	for _, c := range b.cases {
+		p(" %s |", strings.TrimPrefix(c.name, b.name+" "))
+	}
+	p("\n| --- |%s\n", strings.Repeat(" --- |", len(b.cases)))
+	for _, s := range b.cases[0].systems {
+		p("| %s |", s)
+		for _, c := range b.cases {
+			p(" %.4f (%.4f to %.4f) |", c.median(s), results.Quantile(c.ms[s], 0), results.Quantile(c.ms[s], 1))
+		}
+		p("\n")
+	}
+	for _, c := range b.cases {
+		peer, fastest := "", 0.0
+		for _, s := range c.systems {
+			if s != plainIndex && s != refinedIndex && (peer == "" || c.median(s) < fastest) {
+				peer, fastest = s, c.median(s)
+			}
+		}
+		ours := c.median(plainIndex)
+		p("\n%s: %.2f times as fast as %s, the fastest peer", c.name, fastest/ours, peer)
+		pairs := float64(b.count) * float64(b.dim)
+		if c.batch == 1 && b.bandwidth > 0 {
+			p("; reads %.1f GB/s, %.2f of the %.1f that the machine can of so much memory", 4*pairs/ours/1e6, 4*pairs/ours/1e6/b.bandwidth, b.bandwidth)
+		}
+		if c.batch > 1 && most > 0 {
+			p("; does %.0f GFLOP/s, %.2f of the %.0f that the machine can", 2*pairs/ours/1e6, 2*pairs/ours/1e6/most, most)
+		}
+		p(".")
+		if refined := c.ms[refinedIndex]; refined != nil {
+			through := results.Quantile(refined, 0.5)
+			p(" Refined: %.2f times as fast as the plain index, %.2f as faiss, %.2f as %s.", ours/through, c.median("faiss")/through, fastest/through, peer)
+			if c.batch == 1 {
+				part := func(q float64) float64 { return 100 * results.Quantile(c.work, q) / float64(b.count) }
+				p(" It measures %.0f rows a query at the median (%.2f %%), %.0f at p95 (%.2f %%).", results.Quantile(c.work, 0.5), part(0.5), results.Quantile(c.work, 0.95), part(0.95))
 			}
 		}
 		p("\n")
 	}
-	return b.String()
 }
 
-// limits says what the plain index reaches of what the machine can.
-func (r *report) limits(p func(string, ...any), i int) {
-	if r.flops == 0 {
+// agreement is the peers' part of exact ids.
+func (r *report) agreement(p func(string, ...any)) {
+	if len(r.benches) == 0 {
 		return
 	}
-	c := r.cases[i]
-	pairs := float64(c.rows) * float64(c.dim)
-	per := func(c *comparison) float64 { return results.Quantile(c.ms[plainIndex], 0.5) * 1e6 } // ns a query
-	gigabytes, limit := 4*pairs/per(c), r.bandwidth[i/3]
-	p("\nA single query reads %.1f GB/s, %.2f of the %.1f that the machine can of so much memory.", gigabytes, gigabytes/limit, limit)
-	for _, c := range r.cases[i+1 : i+3] {
-		flops := 2 * pairs / per(c)
-		p(" A batch of %d does %.0f GFLOP/s, %.2f of %.0f.", c.batch, flops, flops/r.flops, r.flops)
+	peers := systems()[2:]
+	p("\n## Ids that are the exact ones, in their places\n\n| case | %s |\n| --- |%s\n", strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
+	for _, b := range r.benches {
+		for _, c := range b.cases {
+			p("| %s |", c.name)
+			for _, s := range peers {
+				p(" %.4f |", c.agree[s])
+			}
+			p("\n")
+		}
 	}
-	p("\n")
 }

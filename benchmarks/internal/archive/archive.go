@@ -1,4 +1,5 @@
-// Package archive reads the texts of a Trump Twitter Archive, for benchmarks.
+// Package archive gives benchmarks the texts of a Trump Twitter Archive, and their
+// vectors.
 package archive
 
 import (

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/millrace-go/millrace/similarity"
+	"github.com/millrace-go/millrace/similarity/vector"
+)
+
+// Of 1,000 tweets, the 10 nearest of 30,000 others by all values: a refined index
+// finds them, to the last id, and what it scans alone does not.
+func TestRefinedIsExactOnTweets(t *testing.T) {
+	o := options{archive: os.Getenv("ARCHIVE"), rows: 30_445}
+	if o.archive == "" {
+		t.Skip("ARCHIVE names no file of tweets")
+	}
+	v, err := o.embedded(model384, t.Output())(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pca, err := fit(v.items, through)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exact := bruteForce(v.items, v.queries)
+	refined, err := similarity.NewRefined(similarity.Euclidean, pca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := refined.Add(v.items...); err != nil {
+		t.Fatal(err)
+	}
+	hits, work, err := refined.Search(t.Context(), v.queries, neighbours, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := rows(hits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != queries {
+		t.Fatalf("%d answers", len(found))
+	}
+	measured := 0
+	for i := range found {
+		if !slices.Equal(found[i], exact[i]) || !work[i].Proved {
+			t.Fatalf("query %d: found %v, proved %v; exact are %v", i, found[i], work[i].Proved, exact[i])
+		}
+		measured += work[i].Measured
+	}
+	t.Logf("%d of %d rows measured for each of %d queries", measured/queries, len(v.items), queries)
+	if measured > queries*len(v.items)/20 {
+		t.Errorf("%d rows measured for each query is more than 1 in 20", measured/queries)
+	}
+	short, err := pca.Transform(t.Context(), v.queries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, it := range v.items {
+		values := make([]float32, through)
+		if err := pca.TransformInto(values, it.Vector); err != nil {
+			t.Fatal(err)
+		}
+		v.items[i].Vector.Values = values
+	}
+	if alone := agreement(bruteForce(v.items, short), exact); alone > 0.95 {
+		t.Errorf("by the scanned values alone, %.3f of the ids are the exact ones: refining is not tested", alone)
+	}
+}
+
+// The brute force that all are held against, against a sum and a sort.
+func TestBruteForce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	g := newGenerator(37)
+	items := g.items(5, 0, 500)
+	items = append(items, items[:20]...) // equally near: the first one first
+	for range 5 {
+		q := items[rng.IntN(len(items))].Vector
+		type near struct {
+			row int
+			d   float64
+		}
+		var all []near
+		for row, it := range items {
+			sum := 0.0
+			for d, x := range it.Vector.Values {
+				e := float64(x) - float64(q.Values[d])
+				sum += e * e
+			}
+			all = append(all, near{row, sum})
+		}
+		slices.SortStableFunc(all, func(a, b near) int {
+			switch {
+			case a.d < b.d:
+				return -1
+			case a.d > b.d:
+				return 1
+			}
+			return 0
+		})
+		got := bruteForce(items, []vector.Vector{q})[0]
+		for i, row := range got {
+			if row != all[i].row {
+				t.Fatalf("got %v, want %v", got, all[:neighbours])
+			}
+		}
+	}
+}
+
+// A report has a row for every system of every case, and names the cases.
+func TestReport(t *testing.T) {
+	b := &bench{set: set{name: "768", dim: 768}, count: 1000, origin: "made up", bandwidth: 10}
+	for _, batch := range []int{1, 64, 1000} {
+		c := &comparison{name: b.caseName(batch), batch: batch, systems: systems(), ms: make(map[string][]float64), agree: make(map[string]float64), work: []float64{3, 4}}
+		for i, s := range systems() {
+			c.ms[s] = []float64{float64(i + 1)}
+		}
+		b.cases = append(b.cases, c)
+	}
+	r := report{benches: []*bench{b}, flops: 100, growth: []growth{{10_000, 1, 2}}}
+	got := make(map[string]float64)
+	for _, row := range r.rows() {
+		got[row.Case+": "+row.System] = row.Value
+		if row.Metric != "ms/query" || row.Better != "lower" {
+			t.Errorf("%+v", row)
+		}
+	}
+	for name, want := range map[string]float64{
+		"768 single: millrace": 1, "768 batch 64: faiss": 3, "768 batch 1000: usearch": 6,
+		"768 single filter and refine through 150: millrace": 2, "768 single filter and refine through 150: faiss": 3,
+		"growth 10000 rows of 150 single: millrace": 1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v, of %v", name, got[name], want, got)
+		}
+	}
+	if text := r.text(); !strings.Contains(text, "768 single: 3.00 times as fast as faiss, the fastest peer") || !strings.Contains(text, "| 10000 | 1.0000 | 100.00 |") {
+		t.Error(text)
+	}
+}
