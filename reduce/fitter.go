@@ -36,12 +36,16 @@ type PCAFitter struct {
 
 	block   []float32 // blockRows x dim, the vectors that are not yet in the sums
 	pending int       // how many they are
-	panels  []float64 // the block as the kernel wants it: Tile columns of all vectors after the other
+
+	// Two blocks as the kernel wants them, Tile columns of all vectors after the
+	// other: while one is multiplied, the next one is made.
+	panels [2][]float64
 }
 
-// blockRows is how many vectors are multiplied at once. The panels of 768
-// values stay in the second cache.
-const blockRows = 128
+// blockRows is how many vectors are multiplied at once: so many that waiting for
+// each other between blocks takes little of the time, and so few that the panels
+// of 768 values are near.
+const blockRows = 256
 
 // maxDim keeps a mistaken dimension from asking for a matrix of gigabytes.
 const maxDim = 1 << 14
@@ -55,7 +59,9 @@ func (f *PCAFitter) start(space string, dim int) {
 	f.sums = make([]float64, dim)
 	f.products = make([]float64, f.stride()*f.stride())
 	f.block = make([]float32, blockRows*dim)
-	f.panels = make([]float64, blockRows*f.stride())
+	for i := range f.panels {
+		f.panels[i] = make([]float64, blockRows*f.stride())
+	}
 }
 
 // Add learns from vectors, or from none of them if one is bad: not finite, or
@@ -79,9 +85,9 @@ func (f *PCAFitter) Add(vs ...vector.Vector) error {
 	}
 	f.count += len(vs)
 	for len(vs) > 0 {
-		if f.pending == 0 && len(vs) >= blockRows { // without a copy
-			f.sum(vs[:blockRows])
-			vs = vs[blockRows:]
+		if whole := len(vs) / blockRows * blockRows; f.pending == 0 && whole > 0 { // without a copy
+			f.sum(vs[:whole])
+			vs = vs[whole:]
 			continue
 		}
 		copy(f.block[f.pending*dim:], vs[0].Values)
@@ -129,24 +135,37 @@ func (f *PCAFitter) flush() {
 	f.sum(rows)
 }
 
-// sum adds at most blockRows vectors to the sums.
-func (f *PCAFitter) sum(rows []vector.Vector) {
+// sum adds vectors to the sums, a block at a time.
+func (f *PCAFitter) sum(vs []vector.Vector) {
 	if f.shift == nil {
 		f.shift = make([]float64, f.dim)
-		for _, v := range rows {
+		first := vs[:min(blockRows, len(vs))]
+		for _, v := range first {
 			for i, x := range v.Values {
 				f.shift[i] += float64(x)
 			}
 		}
-		floats.Scale(1/float64(len(rows)), f.shift)
+		floats.Scale(1/float64(len(first)), f.shift)
 	}
 	// Every value is summed by one goroutine: nothing depends on how many there are.
 	panels, stride, kernel := f.stride()/simd.Tile, f.stride(), simd.Best()
-	size := len(rows) * simd.Tile
-	each(panels, func(p int) { f.fill(f.panels[p*size:(p+1)*size], p*simd.Tile, rows) })
-	each(panels, func(p int) {
-		kernel.Outers(f.products[p*simd.Tile*(stride+1):], stride, f.panels[p*size:(p+1)*size], f.panels[p*size:panels*size])
-	})
+	var now []float64 // the block that is multiplied
+	for len(vs) > 0 || now != nil {
+		next := vs[:min(blockRows, len(vs))]
+		vs = vs[len(next):]
+		size, nextSize := len(now)/panels, len(next)*simd.Tile
+		each(2*panels, func(i int) {
+			if p := i - panels; p >= 0 {
+				f.fill(f.panels[1][p*nextSize:(p+1)*nextSize], p*simd.Tile, next)
+			} else if p = i; now != nil {
+				kernel.Outers(f.products[p*simd.Tile*(stride+1):], stride, now[p*size:(p+1)*size], now[p*size:])
+			}
+		})
+		f.panels[0], f.panels[1] = f.panels[1], f.panels[0]
+		if now = nil; len(next) > 0 {
+			now = f.panels[0][:panels*nextSize]
+		}
+	}
 }
 
 // fill makes the panel of the columns from first on, and their sums.
@@ -165,14 +184,16 @@ func (f *PCAFitter) fill(panel []float64, first int, rows []vector.Vector) {
 // each calls f for 0 to n-1, several at once.
 func each(n int, f func(i int)) {
 	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
-		})
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			f(i)
+		}
 	}
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) - 1 {
+		wg.Go(work)
+	}
+	work()
 	wg.Wait()
 }
 

@@ -138,9 +138,7 @@ func (s *Symmetric) Vectors(count int) ([]float64, error) {
 			}
 			v := s.row(k, k+1)
 			clear(products)
-			for j, x := range v {
-				s.kernel.AddScaled(products, x, columns[(k+1+j)*count+from:(k+1+j)*count+to])
-			}
+			s.kernel.AddRows(products, v, columns[(k+1)*count+from:], count)
 			for j, x := range v {
 				s.kernel.AddScaled(columns[(k+1+j)*count+from:(k+1+j)*count+to], -s.scale[k]*x, products)
 			}
