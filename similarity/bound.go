@@ -77,6 +77,19 @@ func (b *bound) between(q *query, size float64, dot float32) (low, high float64)
 	return score - off, score + off
 }
 
+// tooFar tells, through a projection, in float32 and so in a fraction of the
+// time, that a row's score exceeds highest. The score is the squared distance
+// then, and the root of what is computed rounds as score says.
+func (b *bound) tooFar(kernel simd.Kernel, q *query, values []float32, highest float64) bool {
+	if !b.projected || b.measured != Euclidean || math.IsInf(highest, 1) {
+		return false
+	}
+	square := kernel.Squares(q.whole, values)
+	relative, absolute := simd.Bound(len(values) + 8)
+	// Sums beyond float32 tell nothing.
+	return square <= math.MaxFloat32 && float64(square)*(1-relative-b.slack)-absolute > highest
+}
+
 // addLeftOut raises an upper end by what projections leave out.
 func addLeftOut(high, q, x float64) float64 {
 	if high += 4 * q * x; math.IsNaN(high) {

@@ -9,12 +9,13 @@ type query struct {
 	length  float64 // of scanned
 	last    float64 // of scanned's last value: see Refined
 
-	values       []float64
+	whole        []float32 // as it was asked
+	values       []float64 // the same
 	valuesSquare float64
 }
 
 func newQuery(scanned, values []float32) query {
-	q := query{scanned: scanned, square: dot(scanned, scanned), values: appendFloat64s(make([]float64, 0, len(values)), values)}
+	q := query{scanned: scanned, square: dot(scanned, scanned), whole: values, values: appendFloat64s(make([]float64, 0, len(values)), values)}
 	q.length, q.last = math.Sqrt(q.square), float64(scanned[len(scanned)-1])
 	q.valuesSquare = q.square
 	if &scanned[0] != &values[0] {

@@ -103,9 +103,12 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 		searches[i].highest = searches[i].shared.load()
 		searches[i].sift()
 	})
-	// Through a projection the first ones measured tell of most others that they
-	// are out.
-	if len(searches) == 1 || s.bound.projected || !s.settleTogether(ctx, searches) {
+	switch {
+	case len(searches) == 1 && s.budget == 0:
+		s.settleApart(workers)
+	case s.bound.projected || !s.settleTogether(ctx, searches):
+		// Through a projection the first ones measured tell of most others that
+		// they are out.
 		s.each(func(i int) {
 			searches[i].buf = make([]float32, s.snapshot.dim)
 			searches[i].settle()

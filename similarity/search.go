@@ -110,12 +110,17 @@ func (s *search) settle() {
 		slices.SortFunc(s.waiting, candidate.compare)
 	}
 	for _, c := range s.waiting {
+		s.highest = min(s.highest, s.shared.load())
 		if c.low > s.highest {
 			break // and so are the others
 		}
 		v := &s.scan.snapshot.views[c.view]
 		s.refined++
 		values := v.values(s.buf, int(c.row))
+		// With a budget, highest is no bar for what is measured.
+		if s.scan.budget == 0 && s.scan.bound.tooFar(s.scan.kernel, s.q, values, s.highest) {
+			continue
+		}
 		if d := s.scan.bound.measured.distance(s.q, values, s.best.worst()); d <= s.best.worst() {
 			s.best.offer(Hit{v.ids[c.row], d})
 			if s.scan.nearest && len(s.best.heap) == s.best.k {

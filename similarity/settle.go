@@ -56,3 +56,32 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 	})
 	return true
 }
+
+// settleApart measures the candidates that are left to the only query, on all
+// workers if they are many.
+func (s *scan) settleApart(workers []*worker) {
+	const many = 64
+	all := &workers[0].searches[0]
+	n := min(len(workers), len(all.waiting)/many+1)
+	if n == 1 {
+		all.settle()
+		return
+	}
+	// Each has a share of the most promising ones.
+	slices.SortFunc(all.waiting, candidate.compare)
+	shares := make([][]candidate, n)
+	for i, c := range all.waiting {
+		shares[i%n] = append(shares[i%n], c)
+	}
+	for i, share := range shares {
+		one := &workers[i].searches[0]
+		one.waiting = share
+		if i > 0 { // what it knew is in all
+			one.best, one.highs, one.refined = topK{k: s.k, radius: s.radius}, nil, 0
+		}
+	}
+	parallel(n, func(i int) { workers[i].searches[0].settle() })
+	for _, other := range workers[1:n] {
+		all.merge(&other.searches[0])
+	}
+}

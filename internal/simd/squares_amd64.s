@@ -1,0 +1,95 @@
+//go:build !purego
+
+#include "textflag.h"
+
+#define SQUARE(load, off, D, A) \
+	load off(SI), D;        \
+	VSUBPS off(BX), D, D;   \
+	VFMADD231PS D, D, A
+
+// func squaresAVX2(q, x *float32, vectors int) float32
+TEXT ·squaresAVX2(SB), NOSPLIT, $0-28
+	MOVQ q+0(FP), SI
+	MOVQ x+8(FP), BX
+	MOVQ vectors+16(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ $2, CX
+	JLT  one
+
+two:
+	SQUARE(VMOVUPS, 0, Y4, Y0)
+	SQUARE(VMOVUPS, 32, Y5, Y1)
+	SQUARE(VMOVUPS, 64, Y6, Y2)
+	SQUARE(VMOVUPS, 96, Y7, Y3)
+	ADDQ $128, SI
+	ADDQ $128, BX
+	SUBQ $2, CX
+	JGE  two
+
+one:
+	ADDQ $2, CX
+	JZ   sum
+	SQUARE(VMOVUPS, 0, Y4, Y0)
+	SQUARE(VMOVUPS, 32, Y5, Y1)
+
+sum:
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+	VADDPS Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func squaresAVX512(q, x *float32, vectors int) float32
+TEXT ·squaresAVX512(SB), NOSPLIT, $0-28
+	MOVQ q+0(FP), SI
+	MOVQ x+8(FP), BX
+	MOVQ vectors+16(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ $4, CX
+	JLT  rest
+
+four:
+	SQUARE(VMOVUPS, 0, Z4, Z0)
+	SQUARE(VMOVUPS, 64, Z5, Z1)
+	SQUARE(VMOVUPS, 128, Z6, Z2)
+	SQUARE(VMOVUPS, 192, Z7, Z3)
+	ADDQ $256, SI
+	ADDQ $256, BX
+	SUBQ $4, CX
+	JGE  four
+
+rest:
+	ADDQ $4, CX
+	JZ   sum
+
+one:
+	SQUARE(VMOVUPS, 0, Z4, Z0)
+	ADDQ $64, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNZ  one
+
+sum:
+	VADDPS Z1, Z0, Z0
+	VADDPS Z3, Z2, Z2
+	VADDPS Z2, Z0, Z0
+	VEXTRACTF64X4 $1, Z0, Y1
+	VADDPS Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSS X0, ret+24(FP)
+	VZEROUPPER
+	RET
