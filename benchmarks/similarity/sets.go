@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math"
 	"os"
-
-	"errors"
+	"strconv"
 
 	"github.com/millrace-go/millrace/benchmarks/internal/archive"
 	"github.com/millrace-go/millrace/embed"
@@ -107,7 +107,7 @@ func (o *options) reduced(components int, log io.Writer) func(context.Context) (
 		if err != nil {
 			return nil, err
 		}
-		v.origin += ", and a PCA to " + fmt.Sprint(components)
+		v.origin += ", and a PCA to " + strconv.Itoa(components)
 		if v.queries, err = pca.Transform(ctx, v.queries); err != nil {
 			return nil, err
 		}
