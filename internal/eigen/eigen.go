@@ -124,29 +124,23 @@ func (s *Symmetric) Vectors(count int) ([]float64, error) {
 		return nil, err
 	}
 	// Turned on their side, the vectors are the lanes of the sums below.
-	columns := make([]float64, n*count)
+	stride := (count + simd.Tile - 1) / simd.Tile * simd.Tile
+	columns := make([]float64, n*stride)
 	for i := range count {
 		for j := range n {
-			columns[j*count+i] = vectors[i*n+j]
+			columns[j*stride+i] = vectors[i*n+j]
 		}
 	}
-	split(count, func(from, to int) {
-		products := make([]float64, to-from)
-		for k := n - 2; k >= 0; k-- {
-			if s.scale[k] == 0 {
-				continue
-			}
-			v := s.row(k, k+1)
-			clear(products)
-			s.kernel.AddRows(products, v, columns[(k+1)*count+from:], count)
-			for j, x := range v {
-				s.kernel.AddScaled(columns[(k+1+j)*count+from:(k+1+j)*count+to], -s.scale[k]*x, products)
-			}
+	split(stride, func(from, to int) {
+		r := newReflector(s, to-from)
+		last := (n - 2) / simd.Tile * simd.Tile
+		for k := last; k >= 0 && n > 1; k -= simd.Tile {
+			r.reflect(k, columns[from:], stride)
 		}
 	})
 	for i := range count {
 		for j := range n {
-			vectors[i*n+j] = columns[j*count+i]
+			vectors[i*n+j] = columns[j*stride+i]
 		}
 	}
 	return vectors, nil
