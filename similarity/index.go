@@ -130,7 +130,7 @@ func (s *Selection) find(ctx context.Context, queries []vector.Vector, want goal
 			return make([][]Hit, len(valid)), nil
 		}
 		want.keep, want.k = s.keep, min(want.k, now.live)
-		job := scan{goal: want, snapshot: now, bound: newBound(x.metric, now.dim)}
+		job := scan{goal: want, snapshot: now, bound: newBound(x.metric, now.dim), crew: &x.table.crew}
 		job.prepare(valid, plainQueries)
 		answers, err := job.run(ctx)
 		if err != nil {

@@ -138,7 +138,7 @@ func (x *Refined) Search(ctx context.Context, queries []vector.Vector, k, limit 
 			answers = make([]answer, len(valid))
 			return hits, nil
 		}
-		job := scan{goal: nearestGoal(min(k, now.live)), snapshot: now, bound: x.bound}
+		job := scan{goal: nearestGoal(min(k, now.live)), snapshot: now, bound: x.bound, crew: &x.table.crew}
 		job.prepare(valid, x.projector.queries)
 		if limit > 0 {
 			job.budget = max(limit, job.k)

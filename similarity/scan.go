@@ -54,6 +54,7 @@ type scan struct {
 	goal
 	snapshot *snapshot
 	bound    bound
+	crew     *crew // for a single query
 	queries  []query
 
 	shared []atomicMin
@@ -81,7 +82,11 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 		s.shared[i].set(s.bound.score(s.radius))
 	}
 	workers := make([]*worker, s.divide())
-	parallel(len(workers), func(w int) {
+	var crew *crew
+	if len(s.queries) == 1 {
+		crew = s.crew
+	}
+	crew.parallel(len(workers), func(w int) {
 		workers[w] = s.newWorker()
 		for ctx.Err() == nil {
 			i := int(s.next.Add(1)) - 1

@@ -19,6 +19,7 @@ import (
 // without it. The zero table is empty.
 type table struct {
 	current atomic.Pointer[snapshot] // nil is empty
+	crew    crew                     // of searches
 
 	mu    sync.Mutex // held by changes
 	next  snapshot   // what is published at the end of a change
