@@ -17,6 +17,8 @@ const (
 	// sees each result once, whatever dies in between. Source, Sink and
 	// DeadLetters must be of one Kafka cluster, and [Stage.TransactionalID]
 	// must be set. Transforms may still be called again for a record.
+	// What is no Kafka can hold each result once with AtLeastOnce, where its
+	// writer is a [LaneOpener], as AppendOnce of sink/bigquery is.
 	//
 	// Records enter a transaction in the order of their partition: a slow one
 	// delays the publication of what is behind it, but not its transform.
