@@ -251,6 +251,32 @@ func TestAStreamThatWasFinalisedBehindItsRows(t *testing.T) {
 	}
 }
 
+// TestTheNoteStandsUntilItIsSettled: who dies before it knows what came true of
+// the note must leave that to the next one.
+func TestTheNoteStandsUntilItIsSettled(t *testing.T) {
+	f := startFake(t)
+	release := make(chan struct{})
+	f.fault = func(method string, nth int) fault {
+		if method == "finalize" && nth == 1 {
+			return fault{hang: release}
+		}
+		return fault{}
+	}
+	table := f.table(t)
+	dead := own(t, table, "").commits()
+	dead.write(0, 1).written()
+	note := dead.committed()
+	o := own(t, table, note)
+	await(t, "that the stream is being finalised", func() bool { return f.count("hung before finalize") == 1 })
+	o.commit()
+	if o.committed() != note {
+		t.Errorf("committed %q before it was settled; want %q, which is not", o.committed(), note)
+	}
+	close(release)
+	o.commits().write(0, 1, 2).written()
+	f.once(t, upTo(3)...)
+}
+
 // TestACommitOfAnOlderNote says nothing of what came after it was made.
 func TestACommitOfAnOlderNote(t *testing.T) {
 	f := startFake(t)
