@@ -148,6 +148,20 @@ func TestExactWherePgvectorIsNot(t *testing.T) {
 	}
 }
 
+// More equally near rows than are fetched at first, the first ids last.
+func TestTies(t *testing.T) {
+	const rows = 100
+	var items []similarity.Item
+	for i := range rows {
+		items = append(items, item(fmt.Sprintf("%03d", rows-1-i), "s", 1, 0))
+	}
+	f := open(t, newTable(t), similarity.Euclidean, items)
+	hits, err := f.Nearest(t.Context(), []vector.Vector{{Space: "s", Values: []float32{5, 0}}}, 3)
+	if got := fmt.Sprint(hits); err != nil || got != "[[{000 4} {001 4} {002 4}]]" {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
 // An HNSW index is used if that is allowed, and only then.
 func TestWithIndex(t *testing.T) {
 	const rows = 3000
