@@ -59,3 +59,35 @@ func TestTouchesNothingBeyond(t *testing.T) {
 		t.Log("only the portable kernel was tested")
 	}
 }
+
+// The same for rows of codes.
+func TestCodesTouchNothingBeyond(t *testing.T) {
+	const most, n = 40, 2 * simd.Block
+	rows := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, n*most/4)))), n*most)
+	marks, dots := beforeGuard(t, n*simd.Marks), beforeGuard(t, n*simd.Group)
+	words := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*2*simd.Group)))), 2*simd.Group)
+	cuts := (*simd.CodeCuts)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 4*simd.Group))))
+	for _, k := range kernels() {
+		for dim := simd.Quad; dim <= most; dim += simd.Quad {
+			rows := rows[n*(most-dim):]
+			for i := range rows {
+				rows[i] = simd.CodeZero + 2
+			}
+			numbers := make([]int16, dim)
+			for d := range numbers {
+				numbers[d] = 2 * simd.CodeStep
+			}
+			group := simd.NewCodeGroup(dim)
+			for j := range simd.Group {
+				group.Set(j, simd.NewCodeQuery(numbers))
+			}
+			k.ScanCodes(dots[n*(simd.Group-1):], words[2*(simd.Group-1):], simd.NewCodeQuery(numbers), simd.CodeCut{}, rows, marks, n)
+			k.ScanCodeGroup(dots, words, group, cuts, rows, marks, n)
+			for _, d := range dots {
+				if d != float32(4*simd.CodeStep*dim) {
+					t.Fatalf("%v, dim %d: %v, want %d", k, dim, d, 4*simd.CodeStep*dim)
+				}
+			}
+		}
+	}
+}
