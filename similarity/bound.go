@@ -31,10 +31,19 @@ import (
 // short rows, but for an error of g; the upper end is farther off by
 // 4 |q'||x'|, q' and x' being what the projection leaves out: the last value
 // of each row.
+//
+// With codes (see [Quantized]), p' is the product of what they stand for, Q
+// and X, whose difference from p is at most
+//
+//	|q||x-X| + |q-Q||X| <= (1+m)|q||x-X| + m|q||x|, m = |q-Q|/|q|
+//
+// as |X| <= |x|+|x-X|. So m of the query comes onto g, and (1+m)|q|, its reach,
+// times |x-X|, the row's miss, onto a.
 type bound struct {
 	metric    Metric // of the rows that are scanned
 	measured  Metric // of those that are measured
 	projected bool
+	coded     bool
 	g, a      float64
 	slack     float64 // s
 }
@@ -45,6 +54,24 @@ func newBound(metric Metric, dim int) bound {
 	slack := float64(dim+16) * 0x1p-50
 	return bound{metric: metric, measured: metric, g: relative + slack, a: absolute, slack: slack}
 }
+
+// newCodeBound is for rows of dim codes. Their sums are rounded twice, where
+// the upper and the lower parts of a query are, together, at most
+// 1+sqrt(dim)/64 times as long as it; the rest of r is for the four roundings of
+// a [simd.CodeCut], and for m's own.
+func newCodeBound(metric Metric, dim int) bound {
+	b := newBound(metric, dim)
+	b.coded = true
+	b.g = 0x1p-19*(1+math.Sqrt(float64(dim))/64) + b.slack
+	b.a += 0x1p-120
+	if dim > simd.MaxCodes {
+		b.g = math.Inf(1)
+	}
+	return b
+}
+
+// reach is what a row's miss counts, at most.
+func (b *bound) reach(q *query) float64 { return q.length * (1 + q.miss + b.g) }
 
 // size is what a bound needs to know of a row whose square is given: half of
 // that by Euclid, else the length.
@@ -57,22 +84,47 @@ func (m Metric) size(square float64) float64 {
 
 // between returns the ends of the score of a row.
 func (b *bound) between(q *query, size float64, dot float32) (low, high float64) {
-	p := float64(dot)
-	if b.g > 0.5 || p-p != 0 { // too many values for float32 to tell anything, or overflow
+	return b.ends(q, size, float64(dot), b.g, b.a)
+}
+
+// betweenCodes is between, for a row of codes.
+func (b *bound) betweenCodes(q *query, size float64, dot, scale, miss float32) (low, high float64) {
+	p := q.factor * float64(scale) * float64(dot)
+	return b.ends(q, size, p, b.g+q.miss, b.a+b.reach(q)*float64(miss))
+}
+
+// endsOf are those of a row of a view.
+func (b *bound) endsOf(q *query, v *view, row int, dot float32) (low, high float64) {
+	if b.coded {
+		mark := simd.MarkAt(row)
+		return b.betweenCodes(q, v.sizes[row], dot, v.rough[mark], v.rough[mark+simd.Panel])
+	}
+	low, high = b.between(q, v.sizes[row], dot)
+	if b.projected {
+		high = addLeftOut(high, q.last, float64(v.last(row)))
+	}
+	return low, high
+}
+
+// wide tells whether the ends are so far from each other that more rows wait.
+func (b *bound) wide() bool { return b.projected || b.coded }
+
+func (b *bound) ends(q *query, size, p, g, a float64) (low, high float64) {
+	if g > 0.5 || p-p != 0 || a-a != 0 { // too many values for float32 to tell anything, or overflow
 		return math.Inf(-1), math.Inf(1)
 	}
 	var score, off float64
 	switch b.metric {
 	case Euclidean:
 		squares := q.square + 2*size
-		score, off = squares-2*p, b.g*squares+2*b.a
+		score, off = squares-2*p, g*squares+2*a
 	case Cosine:
 		lengths := q.length * size
 		// The distance is cut off at 0 and 2.
-		score, off = 1-p/lengths, b.g+b.a/lengths
+		score, off = 1-p/lengths, g+a/lengths
 		return min(score-off, 2), max(score+off, 0)
 	case InnerProduct:
-		score, off = -p, b.g*q.length*size+b.a
+		score, off = -p, g*q.length*size+a
 	}
 	return score - off, score + off
 }
@@ -116,23 +168,25 @@ func (b *bound) score(d float64) float64 {
 //
 // It is between, solved for p': p' - slope size >= limit. The kernel computes
 // the left side of that with one rounding, which moves nothing over a float32.
-// Slope and limit are rounded, and the sizes were, so that all errs towards in;
+// With codes, the row's miss counts on that side as well. Slope and limit are
+// rounded, and the sizes were, so that all errs towards in;
 // tiny stands for what may be flushed to 0. Where a dot product could overflow
 // in float32, it tells nothing.
-func (b *bound) cut(q *query, highest, largest float64) simd.Cut {
+func (b *bound) cut(q *query, highest, largest float64) simd.CodeCut {
 	const tiny = 0x1p-124
-	all := simd.Cut{Limit: float32(math.Inf(-1))}
-	if b.g > 0.5 || math.IsInf(highest, 1) || q.length*largest > 0x1p126 {
+	all := simd.CodeCut{Limit: float32(math.Inf(-1))}
+	g := b.g + q.miss
+	if g > 0.5 || math.IsInf(highest, 1) || q.length*largest > 0x1p126 || b.coded && q.length > 0x1p110 {
 		return all
 	}
 	var slope, limit float64
 	switch b.metric {
 	case Euclidean:
-		slope, limit = 1-b.g, ((1-b.g)*q.square-highest)/2-b.a
+		slope, limit = 1-g, ((1-g)*q.square-highest)/2-b.a
 	case Cosine:
-		slope, limit = (1-highest-b.g)*q.length, -b.a
+		slope, limit = (1-highest-g)*q.length, -b.a
 	case InnerProduct:
-		slope, limit = -b.g*q.length, -highest-b.a
+		slope, limit = -g*q.length, -highest-b.a
 	}
 	limit -= (1 + math.Abs(slope)) * tiny
 	// What is computed here has roundings too: of a few of float64's last bits,
@@ -143,5 +197,9 @@ func (b *bound) cut(q *query, highest, largest float64) simd.Cut {
 	if limit > 0 && limit < 0x1p-126 {
 		limit = 0
 	}
-	return simd.Cut{Slope: down(slope), Limit: down(limit)}
+	cut := simd.CodeCut{Slope: down(slope), Limit: down(limit)}
+	if b.coded {
+		cut.Factor, cut.Reach = float32(q.factor), up(b.reach(q))
+	}
+	return cut
 }

@@ -24,7 +24,7 @@ func (x *Index) Save(w io.Writer) error {
 		if now.live == 0 {
 			space, dim = "", 0
 		}
-		f.Uint32(uint32(x.metric))
+		f.Uint32(uint32(x.layout.metric))
 		f.String(space)
 		f.Uint64(uint64(dim))
 		f.Uint64(uint64(now.live))
@@ -46,9 +46,10 @@ func (x *Index) SaveFile(path string) error {
 }
 
 // Load reads what [Index.Save] wrote, to the end of r. Anything that is cut
-// short, changed, of a newer version or no index at all is an error.
-func Load(r io.Reader) (*Index, error) {
-	var x Index
+// short, changed, of a newer version or no index at all is an error. Options
+// are not saved: give them again.
+func Load(r io.Reader, options ...Option) (*Index, error) {
+	x := Index{layout: newLayout(Euclidean, options)}
 	if err := sealed.Read(r, indexFile(), x.read); err != nil {
 		return nil, fmt.Errorf("similarity: loading the index: %w", err)
 	}
@@ -56,13 +57,13 @@ func Load(r io.Reader) (*Index, error) {
 }
 
 // LoadFile is [Load] from a file.
-func LoadFile(path string) (*Index, error) {
+func LoadFile(path string, options ...Option) (*Index, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("similarity: %w", err)
 	}
 	defer f.Close()
-	x, err := Load(f)
+	x, err := Load(f, options...)
 	if err != nil {
 		return nil, fmt.Errorf("%w (%s)", err, path)
 	}
@@ -81,7 +82,7 @@ func (x *Index) read(f *sealed.Reader) error {
 	if code > uint32(InnerProduct) {
 		return fmt.Errorf("metric %d is unknown", code)
 	}
-	x.metric = Metric(code)
+	x.layout.metric = Metric(code)
 	if dim > math.MaxInt32 || n > math.MaxInt32 {
 		return fmt.Errorf("%d items of %d values is more than an index holds: the file is damaged", n, dim)
 	}

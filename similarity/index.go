@@ -13,19 +13,21 @@ import (
 // Index is an exact [Finder] in memory: it compares a query with every item,
 // and its answers are those of the definition in float64, to the last tie. Dot
 // products in float32, with a bound of their errors, tell which few items
-// need that. Several queries of a call share each item that is loaded; memory
-// is 4 bytes a value and some 40 an item.
+// need that; [Quantized] has bytes tell it. Several queries of a call share each
+// item that is loaded; memory is 4 bytes a value and some 40 an item.
 //
 // The zero Index is empty and Euclidean. The first item fixes its space and
 // dimension. It is safe for concurrent use: a search sees all of an Add or a
 // Delete or nothing of it, and does not wait for them.
 type Index struct {
-	metric Metric
+	layout layout
 	table  table
 }
 
 // NewIndex returns an empty index by the given metric.
-func NewIndex(metric Metric) *Index { return &Index{metric: metric} }
+func NewIndex(metric Metric, options ...Option) *Index {
+	return &Index{layout: newLayout(metric, options)}
+}
 
 // Add puts items into the index, or none of them if one is bad: no id, a
 // vector that [Metric.Check] refuses, or of another space or dimension than the
@@ -37,10 +39,10 @@ func (x *Index) Add(items ...Item) error {
 	}
 	x.table.mu.Lock()
 	defer x.table.mu.Unlock()
-	if err := x.table.checkItems(x.metric, items); err != nil {
+	if err := x.table.checkItems(x.layout.metric, items); err != nil {
 		return err
 	}
-	x.table.add(x.metric, items)
+	x.table.add(x.layout, items)
 	return nil
 }
 
@@ -50,21 +52,12 @@ func (x *Index) Add(items ...Item) error {
 func (x *Index) Delete(ids ...string) error {
 	x.table.mu.Lock()
 	defer x.table.mu.Unlock()
-	x.table.delete(x.metric, ids)
+	x.table.delete(x.layout, ids)
 	return nil
 }
 
-// shape and encode make m the encoder of an Index: rows are scanned as they
-// are.
-func (m Metric) shape(dim int) (width, full int) { return dim, 0 }
-
-func (m Metric) encode(values []float32) row {
-	square := dot(values, values)
-	return row{values: values, size: m.size(square), length: math.Sqrt(square)}
-}
-
 // Metric is what the index measures by.
-func (x *Index) Metric() Metric { return x.metric }
+func (x *Index) Metric() Metric { return x.layout.metric }
 
 // Len is the number of items.
 func (x *Index) Len() int { return x.table.snapshot().live }
@@ -122,31 +115,36 @@ func (s *Selection) find(ctx context.Context, queries []vector.Vector, want goal
 	}
 	defer release()
 	now := x.table.snapshot()
-	if err := ready(ctx, x.metric); err != nil {
+	if err := ready(ctx, x.layout.metric); err != nil {
 		return nil, err
 	}
-	return FindValid(queries, want.k, checkQuery(x.metric, now), func(valid []vector.Vector) ([][]Hit, error) {
-		if now.live == 0 {
-			return make([][]Hit, len(valid)), nil
-		}
-		want.keep, want.k = s.keep, min(want.k, now.live)
-		job := scan{goal: want, snapshot: now, bound: newBound(x.metric, now.dim), crew: &x.table.crew}
-		job.prepare(valid, plainQueries)
-		answers, err := job.run(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("similarity: %w", err)
-		}
-		hits := make([][]Hit, len(answers))
-		for i, a := range answers {
-			hits[i] = a.hits
-		}
-		return hits, nil
+	want.keep, want.crew = s.keep, &x.table.crew
+	return FindValid(queries, want.k, checkQuery(x.layout.metric, now), func(valid []vector.Vector) ([][]Hit, error) {
+		return x.layout.find(ctx, now, valid, want)
 	})
 }
 
-// plainQueries returns a maker of queries that are scanned as they are.
-func plainQueries() func(values []float32) query {
-	return func(values []float32) query { return newQuery(values, values) }
+// find answers valid queries by a scan of all that is there.
+func (l layout) find(ctx context.Context, now *snapshot, valid []vector.Vector, want goal) ([][]Hit, error) {
+	if now.live == 0 {
+		return make([][]Hit, len(valid)), nil
+	}
+	want.k = min(want.k, now.live)
+	job := scan{goal: want, snapshot: now, bound: l.bound(now.dim)}
+	job.prepare(valid, l.queries(len(valid)))
+	answers, err := job.run(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("similarity: %w", err)
+	}
+	return hitsOf(answers), nil
+}
+
+func hitsOf(answers []answer) [][]Hit {
+	hits := make([][]Hit, len(answers))
+	for i, a := range answers {
+		hits[i] = a.hits
+	}
+	return hits
 }
 
 // ready tells what keeps all searches from being answered.

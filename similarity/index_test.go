@@ -36,9 +36,9 @@ func random(rng *rand.Rand, n, dim int) []similarity.Item {
 	return items
 }
 
-func build(t testing.TB, metric similarity.Metric, items []similarity.Item) *similarity.Index {
+func build(t testing.TB, metric similarity.Metric, items []similarity.Item, options ...similarity.Option) *similarity.Index {
 	t.Helper()
-	x := similarity.NewIndex(metric)
+	x := similarity.NewIndex(metric, options...)
 	if err := x.Add(items...); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,53 @@ func TestIndexIsAFinder(t *testing.T) {
 	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
 		return build(t, metric, items)
 	})
+}
+
+func TestQuantizedIndexIsAFinder(t *testing.T) {
+	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+		return build(t, metric, items, similarity.Quantized())
+	})
+}
+
+// The suite asks for exact answers, so that an IVF has to search all lists.
+func TestIVFIsAFinder(t *testing.T) {
+	open := func(t *testing.T, metric similarity.Metric, items []similarity.Item, options ...similarity.Option) *similarity.IVF {
+		x, err := similarity.NewIVF(metric, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Add(items...); err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	t.Run("untrained", func(t *testing.T) {
+		similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+			return open(t, metric, items)
+		})
+	})
+	for name, options := range map[string][]similarity.Option{"all lists": nil, "all lists, quantized": {similarity.Quantized()}} {
+		t.Run(name, func(t *testing.T) {
+			similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
+				x := open(t, metric, items, options...)
+				if len(items) > 1 {
+					if err := x.Train(t.Context(), 12); err != nil {
+						t.Fatal(err)
+					}
+					x.SetProbes(x.Lists())
+				}
+				var saved bytes.Buffer
+				if err := x.Save(&saved); err != nil {
+					t.Fatal(err)
+				}
+				x, err := similarity.LoadIVF(&saved, options...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return x
+			})
+		})
+	}
 }
 
 func TestSavedIndexIsAFinder(t *testing.T) {
@@ -65,11 +112,15 @@ func TestSavedIndexIsAFinder(t *testing.T) {
 	})
 }
 
-func TestFileIsAFinder(t *testing.T) {
+func TestFileIsAFinder(t *testing.T) { testFile(t) }
+
+func TestQuantizedFileIsAFinder(t *testing.T) { testFile(t, similarity.Quantized()) }
+
+func testFile(t *testing.T, options ...similarity.Option) {
 	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
 		path := filepath.Join(t.TempDir(), "vectors")
 		for range 2 { // written, and read
-			x, err := similarity.OpenFile(path, metric)
+			x, err := similarity.OpenFile(path, metric, options...)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,10 @@
 package similarity
 
-import "math"
+import (
+	"math"
+
+	"github.com/millrace-go/millrace/internal/simd"
+)
 
 // query is a query as it is scanned, and as it is measured.
 type query struct {
@@ -8,6 +12,12 @@ type query struct {
 	square  float64 // of scanned
 	length  float64 // of scanned
 	last    float64 // of scanned's last value: see Refined
+
+	// With codes: scanned is about factor times their numbers, but for a part of
+	// its length, miss.
+	codes  simd.CodeQuery
+	factor float64
+	miss   float64
 
 	whole        []float32 // as it was asked
 	values       []float64 // the same

@@ -40,19 +40,19 @@ type File struct {
 // OpenFile opens the file, or creates it. A file of another metric, a damaged
 // one, and one that is open elsewhere are errors; so are, later, items of
 // another space than those that are there.
-func OpenFile(path string, metric Metric) (*File, error) {
+func OpenFile(path string, metric Metric, options ...Option) (*File, error) {
 	if metric > InnerProduct {
 		return nil, metric.unknown()
 	}
 	x := &File{path: path}
-	if err := x.load(metric); err != nil {
+	if err := x.load(newLayout(metric, options)); err != nil {
 		return nil, fmt.Errorf("similarity: %s: %w", path, err)
 	}
 	return x, nil
 }
 
 // load opens the file and reads it.
-func (x *File) load(metric Metric) (err error) {
+func (x *File) load(l layout) (err error) {
 	f, err := os.OpenFile(x.path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
@@ -75,10 +75,10 @@ func (x *File) load(metric Metric) (err error) {
 		if _, err := f.ReadAt(first, 0); err != nil {
 			return err
 		}
-		if head := fileHead(metric); string(first) != string(head[:size]) {
-			return checkFileHead(first, metric)
+		if head := fileHead(l.metric); string(first) != string(head[:size]) {
+			return checkFileHead(first, l.metric)
 		}
-		if _, err := f.WriteAt(fileHead(metric), 0); err != nil {
+		if _, err := f.WriteAt(fileHead(l.metric), 0); err != nil {
 			return err
 		}
 		size = align
@@ -87,7 +87,7 @@ func (x *File) load(metric Metric) (err error) {
 	if err != nil {
 		return err
 	}
-	index, end, err := replay(b, metric)
+	index, end, err := replay(b, l)
 	if err == nil && end < size {
 		err = f.Truncate(end)
 	}
@@ -99,11 +99,11 @@ func (x *File) load(metric Metric) (err error) {
 }
 
 // replay makes the index of a file's bytes, and tells where what is whole ends.
-func replay(b []byte, metric Metric) (*Index, int64, error) {
-	if err := checkFileHead(b, metric); err != nil {
+func replay(b []byte, l layout) (*Index, int64, error) {
+	if err := checkFileHead(b, l.metric); err != nil {
 		return nil, 0, err
 	}
-	index := NewIndex(metric)
+	index := &Index{layout: l}
 	at := align
 	for at < len(b) {
 		f, size, err := readFrame(b[at:])
@@ -134,7 +134,7 @@ func (x *Index) apply(f *frame) error {
 	}
 	x.table.mu.Lock()
 	defer x.table.mu.Unlock()
-	return x.table.adopt(x.metric, f)
+	return x.table.adopt(x.layout, f)
 }
 
 // Add implements [Collection], as [Index.Add] does: when it returns nil, the
@@ -146,7 +146,7 @@ func (x *File) Add(items ...Item) error {
 	return x.change(func(index *Index) error {
 		index.table.mu.Lock()
 		defer index.table.mu.Unlock()
-		return index.table.checkItems(index.metric, items)
+		return index.table.checkItems(index.layout.metric, items)
 	}, func() []byte { return rowsFrame(items) }, func(index *Index) error { return index.Add(items...) })
 }
 
@@ -256,13 +256,13 @@ func (x *File) Compact() error {
 	if x.index == nil {
 		return fmt.Errorf("similarity: %s: %w", x.path, errClosed)
 	}
-	metric := x.index.metric
+	l := x.index.layout
 	err := sealed.WriteFile(x.path, x.index.writeFrames)
 	if err == nil {
 		x.open.Lock()
 		defer x.open.Unlock()
 		if err = x.release(); err == nil {
-			err = x.load(metric)
+			err = x.load(l)
 		}
 	}
 	if err != nil {
@@ -274,7 +274,7 @@ func (x *File) Compact() error {
 // writeFrames writes the index as a file with a frame a segment.
 func (x *Index) writeFrames(w io.Writer) error {
 	now := x.table.snapshot()
-	_, err := w.Write(fileHead(x.metric))
+	_, err := w.Write(fileHead(x.layout.metric))
 	var items []Item
 	flush := func() {
 		if err == nil && len(items) > 0 {

@@ -432,7 +432,7 @@ func FuzzReplay(f *testing.F) {
 				resealFrame(body)
 			}
 		}
-		x, end, err := replay(b, Euclidean)
+		x, end, err := replay(b, layout{})
 		if err != nil {
 			return
 		}
@@ -443,7 +443,7 @@ func FuzzReplay(f *testing.F) {
 		if err := x.writeFrames(&again); err != nil {
 			t.Fatal(err)
 		}
-		y, _, err := replay(again.Bytes(), Euclidean)
+		y, _, err := replay(again.Bytes(), layout{})
 		if err != nil || y.Len() != x.Len() {
 			t.Fatalf("%d items, written anew %d, %v", x.Len(), y.Len(), err)
 		}

@@ -134,7 +134,7 @@ func (e *projector) orthonormalize() {
 	}
 }
 
-func (e *projector) shape(dim int) (width, full int) { return len(e.components) + 1, dim }
+func (e *projector) shape(dim int) shape { return shape{values: len(e.components) + 1, full: dim} }
 
 func (e *projector) encode(values []float32) row { return e.row(e.project(values), values) }
 

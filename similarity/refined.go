@@ -133,24 +133,22 @@ func (x *Refined) Search(ctx context.Context, queries []vector.Vector, k, limit 
 	now := x.table.snapshot()
 	var answers []answer
 	hits, err := FindValid(queries, k, x.check, func(valid []vector.Vector) ([][]Hit, error) {
-		hits := make([][]Hit, len(valid))
 		if now.live == 0 {
 			answers = make([]answer, len(valid))
-			return hits, nil
+			return make([][]Hit, len(valid)), nil
 		}
-		job := scan{goal: nearestGoal(min(k, now.live)), snapshot: now, bound: x.bound, crew: &x.table.crew}
+		job := scan{goal: nearestGoal(min(k, now.live)), snapshot: now, bound: x.bound}
+		job.crew = &x.table.crew
 		job.prepare(valid, x.projector.queries)
 		if limit > 0 {
 			job.budget = max(limit, job.k)
 		}
+		job.divide()
 		var err error
 		if answers, err = job.run(ctx); err != nil {
 			return nil, fmt.Errorf("similarity: %w", err)
 		}
-		for i, a := range answers {
-			hits[i] = a.hits
-		}
-		return hits, nil
+		return hitsOf(answers), nil
 	})
 	batch, _ := errors.AsType[*stage.BatchError](err)
 	if err != nil && batch == nil {

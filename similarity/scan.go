@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,11 +15,11 @@ import (
 
 const (
 	// A tile is the rows that are compared with a party of queries before the
-	// next ones; both are so few values that they stay in a core's second cache.
+	// next ones; both are so few bytes that they stay in a core's second cache.
 	// tileBlocks is the most blocks of a tile.
-	tileValues  = 48 << 10
-	tileBlocks  = 16
-	partyValues = 128 << 10
+	tileBytes  = 192 << 10
+	tileBlocks = 16
+	partyBytes = 512 << 10
 	// loneWork is how many pairs of values are not worth waking a second
 	// goroutine for: some 50 us of work.
 	loneWork = 1 << 21
@@ -39,6 +40,7 @@ type goal struct {
 	keep    func(id string) bool // nil keeps all
 	budget  int                  // how many rows may be measured a query; 0 is no bound
 	kernel  simd.Kernel
+	crew    *crew // for a single query; nil is goroutines made for it
 }
 
 func nearestGoal(k int) goal {
@@ -54,18 +56,30 @@ type scan struct {
 	goal
 	snapshot *snapshot
 	bound    bound
-	crew     *crew // for a single query
 	queries  []query
 
-	shared []atomicMin
-	groups [][]float32 // the queries, packed, unless there is only one
-	units  []unit
-	next   atomic.Int64
+	shared  []atomicMin
+	groups  []group // of all queries
+	units   []unit
+	workers int // for how many goroutines the units are
+	next    atomic.Int64
 }
 
-// unit is what a goroutine takes at a time: a run of blocks, for the groups of
-// a party.
-type unit struct{ view, first, end, group, groupEnd int }
+// group is queries that share each row that is loaded: at most simd.Group, which
+// are packed if they are more than one.
+type group struct {
+	members []int
+	packed  []float32
+	codes   *simd.CodeGroup
+}
+
+// unit is what a goroutine takes at a time: a run of blocks, for the groups of a
+// party, or for some queries.
+type unit struct {
+	view, first, end int
+	group, groupEnd  int
+	members          []int // in place of groups
+}
 
 // answer is what is found for a query.
 type answer struct {
@@ -81,7 +95,10 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 	for i := range s.shared {
 		s.shared[i].set(s.bound.score(s.radius))
 	}
-	workers := make([]*worker, s.divide())
+	if s.workers == 0 {
+		s.divide()
+	}
+	workers := make([]*worker, s.workers)
 	var crew *crew
 	if len(s.queries) == 1 {
 		crew = s.crew
@@ -111,12 +128,12 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 	switch {
 	case len(searches) == 1 && s.budget == 0:
 		s.settleApart(workers)
-	case s.bound.projected || !s.settleTogether(ctx, searches):
-		// Through a projection the first ones measured tell of most others that
-		// they are out.
+	case s.bound.wide() || !s.settleTogether(ctx, searches):
+		// Where the ends are far from each other, the first ones measured tell of
+		// most others that they are out.
 		s.each(func(i int) {
 			searches[i].buf = make([]float32, s.snapshot.dim)
-			searches[i].settle()
+			searches[i].settle(math.MaxInt)
 		})
 	}
 	if err := ctx.Err(); err != nil {
@@ -160,76 +177,104 @@ func parallel(n int, f func(int)) {
 }
 
 // prepare makes the queries, by as many makers as there are goroutines, and
-// packs them in groups. The last group is filled up with zeros.
+// packs them in groups.
 func (s *scan) prepare(asked []vector.Vector, maker func() func(values []float32) query) {
 	s.queries = make([]query, len(asked))
-	if len(asked) == 1 {
-		s.queries[0] = maker()(asked[0].Values)
-		return
+	s.groups = make([]group, (len(asked)+simd.Group-1)/simd.Group)
+	everyone := make([]int, len(asked))
+	for i := range everyone {
+		everyone[i] = i
 	}
-	s.groups = make([][]float32, (len(asked)+simd.Group-1)/simd.Group)
 	var next atomic.Int64
 	parallel(min(runtime.GOMAXPROCS(0), 1+len(asked)*len(asked[0].Values)/lonePrepared), func(int) {
 		newQuery := maker()
 		for g := int(next.Add(1)) - 1; g < len(s.groups); g = int(next.Add(1)) - 1 {
-			s.groups[g] = make([]float32, s.snapshot.width*simd.Group)
-			for j := range min(simd.Group, len(asked)-g*simd.Group) {
-				q := newQuery(asked[g*simd.Group+j].Values)
-				simd.PackGroup(s.groups[g], j, q.scanned)
-				s.queries[g*simd.Group+j] = q
+			members := everyone[g*simd.Group : min((g+1)*simd.Group, len(asked))]
+			for _, i := range members {
+				s.queries[i] = newQuery(asked[i].Values)
 			}
+			s.groups[g] = s.pack(members)
 		}
 	})
 }
 
-// divide makes the units, and tells for how many goroutines they are.
-func (s *scan) divide() (workers int) {
+// pack makes a group. What it has no query for is filled up with zeros.
+func (s *scan) pack(members []int) group {
+	g := group{members: members}
+	switch {
+	case len(members) == 1:
+	case s.bound.coded:
+		g.codes = simd.NewCodeGroup(simd.CodeSize(s.snapshot.width))
+		for j, i := range members {
+			g.codes.Set(j, s.queries[i].codes)
+		}
+	default:
+		g.packed = make([]float32, s.snapshot.width*simd.Group)
+		for j, i := range members {
+			simd.PackGroup(g.packed, j, s.queries[i].scanned)
+		}
+	}
+	return g
+}
+
+// divide makes units of all rows for all queries.
+func (s *scan) divide() {
 	blocks := 0
 	for _, v := range s.snapshot.views {
 		blocks += v.blocks()
 	}
-	width := s.snapshot.width
-	workers = min(runtime.GOMAXPROCS(0), 1+blocks*simd.Block*width*len(s.queries)/loneWork)
-	groups := max(1, len(s.groups))
-	party := min(max(1, partyValues/(simd.Group*width)), groups)
+	s.workers = s.worth(blocks * len(s.queries))
+	party := min(max(1, partyBytes/(simd.Group*s.rowBytes())), len(s.groups))
 	for i, v := range s.snapshot.views {
 		end := v.blocks()
 		for first := 0; first < end; {
-			run := min(max(s.tile(), blocks/(shares*workers)), end-first)
-			for g := 0; g < groups; g += party {
-				s.units = append(s.units, unit{i, first, first + run, g, min(g+party, groups)})
+			run := min(max(s.tile(), blocks/(shares*s.workers)), end-first)
+			for g := 0; g < len(s.groups); g += party {
+				s.units = append(s.units, unit{view: i, first: first, end: first + run, group: g, groupEnd: min(g+party, len(s.groups))})
 			}
 			first, blocks = first+run, blocks-run
 		}
 	}
-	return workers
+}
+
+// worth is how many goroutines to start for so many pairs of a block and a query.
+func (s *scan) worth(pairs int) int {
+	return min(runtime.GOMAXPROCS(0), 1+pairs*simd.Block*s.snapshot.width/loneWork)
 }
 
 // tile is how many blocks are compared with all queries of a party at once.
 func (s *scan) tile() int {
-	return min(max(1, tileValues/(simd.Block*s.snapshot.width)), tileBlocks)
+	return min(max(1, tileBytes/(simd.Block*s.rowBytes())), tileBlocks)
+}
+
+// rowBytes is how much of a row is scanned.
+func (s *scan) rowBytes() int {
+	if s.bound.coded {
+		return s.snapshot.width
+	}
+	return 4 * s.snapshot.width
 }
 
 // worker is one goroutine's part of a scan.
 type worker struct {
 	*scan
 	searches []search
-	cuts     []simd.Cuts // of each group
-	cutFor   []cutFor    // of each query
+	cuts     []cut // of each query
 	dots     []float32
 	in       []uint64
 	buf      []float32 // a row
 }
 
-// cutFor is what a cut was made for; that of the zero cutFor is never right.
-type cutFor struct {
+// cut is a query's, and what it was made for; the zero cut is never right.
+type cut struct {
+	simd.CodeCut
 	view    *view
 	highest float64
 }
 
 func (s *scan) newWorker() *worker {
-	w := &worker{scan: s, searches: make([]search, len(s.queries)), cutFor: make([]cutFor, len(s.queries))}
-	w.buf = make([]float32, s.snapshot.width)
+	w := &worker{scan: s, searches: make([]search, len(s.queries)), cuts: make([]cut, len(s.queries))}
+	w.buf = make([]float32, s.snapshot.dim)
 	// What all searches need at least is one piece of memory.
 	const most = 64
 	candidates := make([]candidate, most*len(s.queries))
@@ -242,93 +287,99 @@ func (s *scan) newWorker() *worker {
 		}
 		candidates, highs = candidates[most:], highs[min(s.k, most):]
 	}
-	group := 1
-	if s.groups != nil {
-		group = simd.Group
+	queries := min(len(s.queries), simd.Group)
+	if queries > 1 {
+		queries = simd.Group
 	}
-	w.cuts = make([]simd.Cuts, max(1, len(s.groups)))
-	for g := range w.cuts {
-		for j := range simd.Group { // places without a query: nothing is in
-			w.cuts[g].Limits[j] = float32(math.Inf(1))
-		}
-	}
-	w.dots, w.in = make([]float32, tileBlocks*simd.Block*group), make([]uint64, tileBlocks*group)
+	w.dots, w.in = make([]float32, tileBlocks*simd.Block*queries), make([]uint64, tileBlocks*queries)
 	return w
 }
 
-// scanUnit offers the unit's rows to the searches of its party.
+// scanUnit offers the unit's rows to the searches of its queries.
 func (w *worker) scanUnit(ctx context.Context, u unit) {
+	groups := w.groups[u.group:u.groupEnd]
+	for some := range slices.Chunk(u.members, simd.Group) {
+		groups = append(groups[:len(groups):len(groups)], w.pack(some))
+	}
 	v := &w.snapshot.views[u.view]
-	width := w.snapshot.width
-	rows := func(first, end int) []float32 { return v.panels[first*simd.Block*width : end*simd.Block*width] }
 	size := w.tile()
-	if math.IsInf(w.searches[u.group*simd.Group].highest, 1) {
+	if math.IsInf(w.searches[groups[0].members[0]].highest, 1) {
 		size = 1 // with nothing to beat, every row is in
 	}
 	for first := u.first; first < u.end && ctx.Err() == nil; size = min(2*size, w.tile()) {
 		end := min(first+size, u.end)
-		blocks := end - first
-		n := min(end*simd.Block, v.rows) - first*simd.Block
-		rough := v.rough[first*simd.Block : end*simd.Block]
-		if w.groups == nil {
-			w.cutFirst(0, 1, u.view)
-			cut := simd.Cut{Slope: w.cuts[0].Slopes[0], Limit: w.cuts[0].Limits[0]}
-			w.kernel.Scan(w.dots, w.in, w.queries[0].scanned, cut, rows(first, end), rough, n)
-			w.offer(u.view, first, 0, 1, 1, blocks)
-		} else {
-			ahead := rows(end, min(end+2*size, end+w.tile(), u.end))
-			for g := u.group; g < u.groupEnd; g++ {
-				at := g * simd.Group
-				queries := min(simd.Group, len(w.queries)-at)
-				w.cutFirst(at, queries, u.view)
-				some := (len(ahead) + u.groupEnd - g - 1) / (u.groupEnd - g)
-				w.kernel.ScanGroup(w.dots, w.in, w.groups[g], &w.cuts[g], rows(first, end), rough, n, ahead[:some])
-				ahead = ahead[some:]
-				w.offer(u.view, first, at, queries, simd.Group, blocks)
-			}
+		ahead := v.scanned(end, min(end+2*size, end+w.tile(), u.end))
+		for i := range groups {
+			some := (len(ahead) + len(groups) - i - 1) / (len(groups) - i)
+			w.scanGroup(v, first, end, &groups[i], ahead[:some])
+			ahead = ahead[some:]
+			w.offer(u.view, first, end-first, &groups[i])
 		}
 		first = end
 	}
 }
 
-// cutFirst brings the cuts of n queries, from the first of a group on, up to
-// what is known by now.
-func (w *worker) cutFirst(first, n, view int) {
-	cuts := &w.cuts[first/simd.Group]
-	for j := range n {
-		s := &w.searches[first+j]
-		s.highest = min(s.highest, s.shared.load())
-		now := cutFor{&w.snapshot.views[view], s.highest}
-		if w.cutFor[first+j] == now {
-			continue
+// scanGroup compares a run of blocks with a group. What is ahead is on its way
+// meanwhile.
+func (w *worker) scanGroup(v *view, first, end int, g *group, ahead []float32) {
+	n := min(end*simd.Block, v.rows) - first*simd.Block
+	one := &w.queries[g.members[0]]
+	if len(g.members) == 1 {
+		cut := w.cutOf(g.members[0], v)
+		if w.bound.coded {
+			w.kernel.ScanCodes(w.dots, w.in, one.codes, cut, v.codesOf(first, end), v.marks(first, end), n)
+		} else {
+			w.kernel.Scan(w.dots, w.in, one.scanned, simd.Cut{Slope: cut.Slope, Limit: cut.Limit}, v.scanned(first, end), v.marks(first, end), n)
 		}
-		w.cutFor[first+j] = now
-		cut := w.bound.cut(s.q, s.highest, now.view.largest)
-		cuts.Slopes[j], cuts.Limits[j] = cut.Slope, cut.Limit
+		return
+	}
+	var cuts simd.CodeCuts
+	for j := range simd.Group {
+		if j < len(g.members) {
+			cuts.Set(j, w.cutOf(g.members[j], v))
+		} else { // no query: nothing is in
+			cuts.Set(j, simd.CodeCut{Limit: float32(math.Inf(1))})
+		}
+	}
+	if w.bound.coded {
+		w.kernel.ScanCodeGroup(w.dots, w.in, g.codes, &cuts, v.codesOf(first, end), v.marks(first, end), n)
+	} else {
+		w.kernel.ScanGroup(w.dots, w.in, g.packed, &simd.Cuts{Slopes: cuts.Slopes, Limits: cuts.Limits}, v.scanned(first, end), v.marks(first, end), n, ahead)
 	}
 }
 
-// offer offers the rows that are in, of so many blocks from the given one on,
-// to n searches, from the given one on; group is how many the kernel took.
-func (w *worker) offer(view, block, first, n, group, blocks int) {
+// cutOf brings a query's cut up to what is known by now.
+func (w *worker) cutOf(i int, v *view) simd.CodeCut {
+	s, c := &w.searches[i], &w.cuts[i]
+	s.highest = min(s.highest, s.shared.load())
+	if c.view != v || s.highest != c.highest {
+		*c = cut{w.bound.cut(s.q, s.highest, v.largest), v, s.highest}
+	}
+	return c.CodeCut
+}
+
+// offer offers the rows that are in, of so many blocks from the given one on, to
+// a group's searches.
+func (w *worker) offer(view, block, blocks int, g *group) {
 	v := &w.snapshot.views[view]
+	width := 1 // how many queries the kernel took
+	if len(g.members) > 1 {
+		width = simd.Group
+	}
 	for b := range blocks {
-		words := w.in[b*group : b*group+n]
+		words := w.in[b*width:][:len(g.members)]
 		for j, word := range words {
 			if word == 0 {
 				continue
 			}
-			s := &w.searches[first+j]
-			dots := w.dots[(b*group+j)*simd.Block:]
+			s := &w.searches[g.members[j]]
+			dots := w.dots[(b*width+j)*simd.Block:]
 			for ; word != 0; word &= word - 1 {
 				lane := bits.TrailingZeros64(word)
 				row := (block+b)*simd.Block + lane
-				low, high := w.bound.between(s.q, v.sizes[row], dots[lane])
+				low, high := w.bound.endsOf(s.q, v, row, dots[lane])
 				if low > s.highest || !w.snapshot.alive(v, row) || w.keep != nil && !w.keep(v.ids[row]) {
 					continue
-				}
-				if w.bound.projected {
-					high = addLeftOut(high, s.q.last, float64(v.last(row)))
 				}
 				s.offer(candidate{low, int32(view), int32(row)}, high)
 			}

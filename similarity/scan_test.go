@@ -99,9 +99,11 @@ func TestAnswersDoNotDependOnTheKernel(t *testing.T) {
 					items[i] = Item{fmt.Sprintf("%06d", ids[i]), vector.Vector{Space: "s", Values: make([]float32, dim)}}
 					c.fill(items[i].Vector.Values, i)
 				}
-				x := NewIndex(metric)
-				if err := x.Add(items[queries-2:]...); err != nil { // two queries are there
-					t.Fatal(err)
+				indexes := []*Index{NewIndex(metric), NewIndex(metric, Quantized())}
+				for _, x := range indexes {
+					if err := x.Add(items[queries-2:]...); err != nil { // two queries are there
+						t.Fatal(err)
+					}
 				}
 				all := byID(items[queries-2:])
 				var qs []vector.Vector
@@ -114,13 +116,15 @@ func TestAnswersDoNotDependOnTheKernel(t *testing.T) {
 					ask := func(name string, qs []vector.Vector, how goal, want func(i int) []Hit) {
 						t.Helper()
 						how.kernel = kernel
-						got, err := x.Where(nil).find(t.Context(), qs, how)
-						if err != nil {
-							t.Fatal(err)
-						}
-						for i := range qs {
-							if want := want(i); !slices.Equal(got[i], want) {
-								t.Fatalf("%s, %v, %v, dim %d, %s, query %d of %d: got %v, want %v", c.name, metric, kernel, dim, name, i, len(qs), got[i], want)
+						for _, x := range indexes {
+							got, err := x.Where(nil).find(t.Context(), qs, how)
+							if err != nil {
+								t.Fatal(err)
+							}
+							for i := range qs {
+								if want := want(i); !slices.Equal(got[i], want) {
+									t.Fatalf("%s, %v, %v, quantized %v, dim %d, %s, query %d of %d: got %v, want %v", c.name, metric, kernel, x.layout.quantized, dim, name, i, len(qs), got[i], want)
+								}
 							}
 						}
 					}
@@ -146,61 +150,78 @@ func TestAnswersDoNotDependOnTheKernel(t *testing.T) {
 }
 
 // TestBoundHolds wants each row's score between its ends, the row in at its own
-// distance, and, to see that the cut cuts, out somewhere below.
+// distance, and, to see that the cut cuts, out somewhere below; of float32 and of
+// codes.
 func TestBoundHolds(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for _, c := range collections(rng) {
 		for _, metric := range metrics {
-			out := 0
-			for _, dim := range []int{1, 3, 16, 150, 2000} {
-				const rows = simd.Block
-				s := newSegment(rows, dim, 0)
-				values := make([][]float32, rows+1)
-				largest := 0.0
-				for i := range values {
-					values[i] = make([]float32, dim)
-					c.fill(values[i], i)
-					if i < rows {
-						r := metric.encode(values[i])
-						s.set(i, "", r.values, r.full, r.size)
-						largest = max(largest, r.length)
-					}
+			for _, l := range []layout{{metric: metric}, {metric: metric, quantized: true}} {
+				out := 0
+				for _, dim := range []int{1, 3, 16, 150, 700} {
+					out += boundHolds(t, c, l, dim)
 				}
-				q := newQuery(values[rows], values[rows])
-				b := newBound(metric, dim)
-				dots, in := make([]float32, rows), make([]uint64, rows/simd.Block)
-				for kernel := simd.Portable; kernel <= simd.Best(); kernel++ {
-					isIn := func(i int, highest float64) bool {
-						kernel.Scan(dots, in, q.scanned, b.cut(&q, highest, largest), s.panels, s.rough, rows)
-						return in[i/simd.Block]>>(i%simd.Block)&1 != 0
-					}
-					for i := range rows {
-						isIn(i, 0)
-						low, high := b.between(&q, s.sizes[i], dots[i])
-						d := metric.distance(&q, values[i], math.Inf(1))
-						score := d
-						if metric == Euclidean {
-							score = d * d
-						}
-						if low > score || score > high {
-							t.Fatalf("%s, %v, %v, dim %d: row %d's score %v is not between %v and %v", c.name, metric, kernel, dim, i, score, low, high)
-						}
-						if !isIn(i, b.score(d)) {
-							t.Fatalf("%s, %v, %v, dim %d: row %d is out at its own distance, %v", c.name, metric, kernel, dim, i, d)
-						}
-						if !isIn(i, score-0.1*math.Abs(score)) {
-							out++
-						}
-					}
+				if c.told && out == 0 {
+					t.Errorf("%s, %+v: no row is ever out", c.name, l)
 				}
-			}
-			if c.told && out == 0 {
-				t.Errorf("%s, %v: no row is ever out", c.name, metric)
 			}
 		}
 	}
+}
+
+// boundHolds returns how many rows are out.
+func boundHolds(t *testing.T, c collection, l layout, dim int) (out int) {
+	t.Helper()
+	const rows = simd.Block
+	s := newSegment(rows, l.shape(dim))
+	values := make([][]float32, rows+1)
+	largest := 0.0
+	for i := range values {
+		values[i] = make([]float32, dim)
+		c.fill(values[i], i)
+		if i < rows {
+			r := l.encode(values[i])
+			s.set(i, "", r)
+			largest = max(largest, r.length)
+		}
+	}
+	b := l.bound(dim)
+	dots, in := make([]float32, rows), make([]uint64, rows/simd.Block)
+	for batch := range 2 {
+		q := l.queries(1 + batch)()(values[rows])
+		for kernel := simd.Portable; kernel <= simd.Best(); kernel++ {
+			isIn := func(i int, highest float64) bool {
+				cut := b.cut(&q, highest, largest)
+				if l.quantized {
+					kernel.ScanCodes(dots, in, q.codes, cut, s.codes, s.rough, rows)
+				} else {
+					kernel.Scan(dots, in, q.scanned, simd.Cut{Slope: cut.Slope, Limit: cut.Limit}, s.panels, s.rough, rows)
+				}
+				return in[i/simd.Block]>>(i%simd.Block)&1 != 0
+			}
+			isIn(0, 0)
+			for i := range rows {
+				low, high := b.endsOf(&q, &view{segment: s}, i, dots[i])
+				d := l.metric.distance(&q, values[i], math.Inf(1))
+				score := d
+				if l.metric == Euclidean {
+					score = d * d
+				}
+				if !(low <= score && score <= high) {
+					t.Fatalf("%s, %+v, %v, dim %d: row %d's score %v is not between %v and %v", c.name, l, kernel, dim, i, score, low, high)
+				}
+				if !isIn(i, b.score(d)) {
+					t.Fatalf("%s, %+v, %v, dim %d: row %d is out at its own distance, %v", c.name, l, kernel, dim, i, d)
+				}
+				if !isIn(i, score-0.1*math.Abs(score)) {
+					out++
+				}
+			}
+		}
+	}
+	return out
 }
 
 // What overflowed in float32 says nothing, whichever way.
@@ -248,7 +269,7 @@ func TestFewRowsAreMeasured(t *testing.T) {
 		for _, it := range items[:20] {
 			asked = append(asked, it.Vector)
 		}
-		s.prepare(asked, plainQueries)
+		s.prepare(asked, x.layout.queries(len(asked)))
 		answers, err := s.run(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -266,9 +287,12 @@ func TestChangesAtRandom(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for _, metric := range metrics {
+	for i, metric := range append(metrics, metrics...) {
 		const dim = 5
 		x := NewIndex(metric)
+		if i >= len(metrics) {
+			x = NewIndex(metric, Quantized())
+		}
 		all := make(map[string]vector.Vector)
 		random := func() vector.Vector {
 			v := vector.Vector{Space: "s", Values: make([]float32, dim)}

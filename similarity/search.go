@@ -11,8 +11,8 @@ import (
 //
 // A row that is in is first a candidate. The k lowest of the upper ends of
 // the scores seen make highest, which no row needs to exceed, so that most
-// candidates are out again before they are measured. When there are many, or
-// the rows are at an end, those that are left are measured, the most
+// candidates are out again before they are measured. When there are many that
+// are not, or the rows are at an end, those that are left are measured, the most
 // promising first.
 type search struct {
 	scan   *scan
@@ -33,12 +33,12 @@ type candidate struct {
 	view, row int32
 }
 
-// candidates is how many wait before those that are out are dropped, and, if
-// that leaves more than half of them, all are measured.
+// candidates is how many wait before those that are out are dropped, and, while
+// that leaves more than half of them, some are measured.
 func (s *scan) candidates() int {
 	few := 64
-	if s.bound.projected { // whose upper ends are far off, so that more wait
-		few = 256
+	if s.bound.wide() {
+		few = 512
 	}
 	switch {
 	case s.budget > 0:
@@ -67,8 +67,10 @@ func (s *search) offer(c candidate, high float64) {
 		return
 	}
 	s.sift()
-	if len(s.waiting) > most/2 {
-		s.settle()
+	// The best ones set the bar, so that few of the others are measured.
+	for n := s.scan.k; len(s.waiting) > most/2; n *= 4 {
+		s.settle(n)
+		s.sift()
 	}
 }
 
@@ -101,19 +103,22 @@ func (s *search) spare() {
 	}
 }
 
-// settle measures the candidates.
-func (s *search) settle() {
+// settle measures candidates, but for those that are out: at most so many, the
+// most promising ones.
+func (s *search) settle(most int) {
 	s.sift()
 	if s.scan.budget > 0 {
 		s.spare()
 	} else {
 		slices.SortFunc(s.waiting, candidate.compare)
 	}
+	measured := 0
 	for _, c := range s.waiting {
 		s.highest = min(s.highest, s.shared.load())
-		if c.low > s.highest {
-			break // and so are the others
+		if c.low > s.highest || measured == most {
+			break
 		}
+		measured++
 		v := &s.scan.snapshot.views[c.view]
 		s.refined++
 		values := v.values(s.buf, int(c.row))
@@ -128,7 +133,7 @@ func (s *search) settle() {
 			}
 		}
 	}
-	s.waiting = s.waiting[:0]
+	s.waiting = append(s.waiting[:0], s.waiting[measured:]...)
 }
 
 // merge takes over what another search for the same query found.

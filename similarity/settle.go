@@ -64,7 +64,7 @@ func (s *scan) settleApart(workers []*worker) {
 	all := &workers[0].searches[0]
 	n := min(len(workers), len(all.waiting)/many+1)
 	if n == 1 {
-		all.settle()
+		all.settle(math.MaxInt)
 		return
 	}
 	// Each has a share of the most promising ones.
@@ -80,7 +80,7 @@ func (s *scan) settleApart(workers []*worker) {
 			one.best, one.highs, one.refined = topK{k: s.k, radius: s.radius}, nil, 0
 		}
 	}
-	parallel(n, func(i int) { workers[i].searches[0].settle() })
+	parallel(n, func(i int) { workers[i].searches[0].settle(math.MaxInt) })
 	for _, other := range workers[1:n] {
 		all.merge(&other.searches[0])
 	}

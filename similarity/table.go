@@ -24,8 +24,8 @@ type table struct {
 	mu    sync.Mutex // held by changes
 	next  snapshot   // what is published at the end of a change
 	rowOf map[string]location
-	dead  []int // rows gone, of each segment
-	tail  int   // the segment that takes rows
+	dead  []int       // rows gone, of each segment
+	tails map[int]int // of each list, the segment that takes rows; there is one list, 0, but in an IVF
 }
 
 // location is a row's segment and its place there.
@@ -40,33 +40,32 @@ func (t *table) snapshot() *snapshot {
 
 // encoder makes rows of items: what is scanned, its size, and its length.
 type encoder interface {
-	// shape is the number of values that are scanned, and that are kept beside, for items of
-	// dim values.
-	shape(dim int) (width, full int)
+	// shape is that of the rows for items of dim values.
+	shape(dim int) shape
 	// encode returns the row for an item's values: valid until the next call.
 	encode(values []float32) row
 }
 
-type row struct {
-	values, full []float32
-	size, length float64
-}
-
 // add puts checked items there.
 func (t *table) add(e encoder, items []Item) {
-	s := &t.next
 	t.begin(e, items[0].Vector.Space, len(items[0].Vector.Values), len(items))
+	t.insert(e, items)
+	t.publish(e)
+}
+
+// insert is the part of a change that adds items.
+func (t *table) insert(e encoder, items []Item) {
+	s := &t.next
 	for i, it := range items {
 		t.remove(it.ID)
 		r := e.encode(it.Vector.Values)
-		v, at := t.place(e, len(items)-i)
-		v.set(at.row, it.ID, r.values, r.full, r.size)
+		v, at := t.place(e, r.list, len(items)-i)
+		v.set(at.row, it.ID, r)
 		v.rows++
 		v.largest = max(v.largest, r.length)
 		t.rowOf[it.ID] = at
 		s.live++
 	}
-	t.publish(e)
 }
 
 // begin begins a change that adds so many items. Only when the table is empty
@@ -75,15 +74,18 @@ func (t *table) begin(e encoder, space string, dim, n int) {
 	s := &t.next
 	if s.live == 0 {
 		*s = snapshot{space: space, dim: dim, version: s.version}
-		s.width, _ = e.shape(dim)
-		t.rowOf, t.dead, t.tail = make(map[string]location, n), nil, 0
+		sh := e.shape(dim)
+		if s.width = sh.values; sh.codes > 0 {
+			s.width = dim
+		}
+		t.rowOf, t.dead, t.tails = make(map[string]location, n), nil, make(map[int]int)
 	}
 	s.version++
 }
 
 // adopt adds the items of a file's frame whose values are panels: they stay
 // where they are.
-func (t *table) adopt(m Metric, f *frame) error {
+func (t *table) adopt(l layout, f *frame) error {
 	if len(f.ids) == 0 {
 		return errors.New("no items")
 	}
@@ -95,22 +97,22 @@ func (t *table) adopt(m Metric, f *frame) error {
 	values := make([]float32, f.dim)
 	for first := 0; first < len(f.ids); first += segmentRows {
 		rows := min(segmentRows, len(f.ids)-first)
-		s := newSegment(rows, 0, 0)
-		s.width, s.fixed = f.dim, true
+		s := newSegment(rows, shape{codes: l.shape(f.dim).codes})
+		s.shape.values, s.fixed = f.dim, true
 		s.panels = f.values[first*f.dim:][:s.room()*f.dim]
 		v := view{segment: s, rows: rows}
-		for row, id := range f.ids[first : first+rows] {
-			s.gather(values, row)
-			if err := (Item{id, vector.Vector{Space: f.space, Values: values}}).CheckIn(m, space, dim); err != nil {
+		for i, id := range f.ids[first : first+rows] {
+			s.gather(values, i)
+			if err := (Item{id, vector.Vector{Space: f.space, Values: values}}).CheckIn(l.metric, space, dim); err != nil {
 				return err
 			}
-			r := m.encode(values)
-			s.ids[row], s.sizes[row], s.rough[row] = id, r.size, down(r.size)
+			r := l.encode(values)
+			s.setScanned(i, id, r)
 			v.largest = max(v.largest, r.length)
 		}
 		views = append(views, v)
 	}
-	t.begin(m, space, dim, len(f.ids))
+	t.begin(l, space, dim, len(f.ids))
 	for _, v := range views {
 		at := len(t.next.views)
 		t.next.views, t.dead = append(t.next.views, v), append(t.dead, 0)
@@ -120,7 +122,7 @@ func (t *table) adopt(m Metric, f *frame) error {
 			t.next.live++
 		}
 	}
-	t.publish(m)
+	t.publish(l)
 	return nil
 }
 
@@ -144,31 +146,57 @@ func (t *table) remove(id string) {
 	delete(t.rowOf, id)
 }
 
-// place is where the next row goes, of so many that are to come.
-func (t *table) place(e encoder, coming int) (*view, location) {
+// place is where the next row of a list goes, of so many that are to come.
+func (t *table) place(e encoder, list, coming int) (*view, location) {
 	s := &t.next
-	full := func(v view) bool { return v.fixed || v.rows == segmentRows }
-	if t.tail < len(s.views) && full(s.views[t.tail]) {
-		t.tail = 0
-		for t.tail < len(s.views) && full(s.views[t.tail]) {
-			t.tail++
+	at, there := t.tails[list]
+	if !there || !t.takes(at, list) {
+		at = 0
+		for at < len(s.views) && !t.takes(at, list) {
+			at++
 		}
+		t.tails[list] = at
 	}
-	if t.tail == len(s.views) {
-		s.views = append(s.views, view{segment: &segment{}})
+	if at == len(s.views) {
+		s.views = append(s.views, view{segment: &segment{}, list: list})
 		t.dead = append(t.dead, 0)
 	}
-	v := &s.views[t.tail]
+	v := &s.views[at]
 	if v.rows == v.room() {
-		_, full := e.shape(s.dim)
-		larger := newSegment(min(segmentRows, max(2*v.rows, v.rows+coming)), s.width, full)
+		larger := newSegment(t.room(v.rows, coming), e.shape(s.dim))
 		for row := range v.rows {
 			larger.move(row, v.segment, row)
 			larger.died[row].Store(v.died[row].Load())
 		}
 		v.segment = larger
 	}
-	return v, location{t.tail, v.rows}
+	return v, location{at, v.rows}
+}
+
+// takes tells whether a segment takes rows of the list. All segments are
+// bounded, so that a copy is soon made; an IVF's by less, as it has many.
+func (t *table) takes(at, list int) bool {
+	if at == len(t.next.views) {
+		return false
+	}
+	v := &t.next.views[at]
+	return v.list == list && !v.fixed && v.rows < t.most()
+}
+
+func (t *table) most() int {
+	if t.next.coarse != nil {
+		return listRows
+	}
+	return segmentRows
+}
+
+// room is for how many rows a segment that is full is made anew. Of an IVF, who
+// knows how many of those to come are this list's?
+func (t *table) room(rows, coming int) int {
+	if t.next.coarse != nil {
+		return min(listRows, rows+rows/4+1)
+	}
+	return min(segmentRows, max(2*rows, rows+coming))
 }
 
 // publish ends a change.
@@ -189,9 +217,8 @@ func (t *table) publish(e encoder) {
 func (t *table) compact(e encoder, i int) {
 	s := &t.next
 	old := s.views[i]
-	_, full := e.shape(s.dim)
 	live := old.rows - t.dead[i]
-	v := view{segment: newSegment(min(segmentRows, live+live/2+1), s.width, full), largest: old.largest}
+	v := view{segment: newSegment(min(t.most(), live+live/2+1), e.shape(s.dim)), list: old.list, largest: old.largest}
 	for row := range old.rows {
 		if s.alive(&old, row) {
 			v.move(v.rows, old.segment, row)

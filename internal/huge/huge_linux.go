@@ -9,13 +9,12 @@ import (
 // advice what it can.
 const size = 2 << 20
 
-// advise tells the kernel of the whole huge pages within values. It is advice:
-// where it is refused, small pages do.
-func advise(values []float32) {
-	first := uintptr(unsafe.Pointer(unsafe.SliceData(values)))
+// advise tells the kernel of the whole huge pages within b. It is advice: where it
+// is refused, small pages do.
+func advise(b []byte) {
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	skip := int((size - first%size) % size)
-	if whole := (4*len(values) - skip) / size * size; whole > 0 {
-		pages := unsafe.Slice((*byte)(unsafe.Pointer(&values[skip/4])), whole)
-		_ = syscall.Madvise(pages, syscall.MADV_HUGEPAGE)
+	if whole := (len(b) - skip) / size * size; whole > 0 {
+		_ = syscall.Madvise(b[skip:skip+whole], syscall.MADV_HUGEPAGE)
 	}
 }

@@ -2,4 +2,4 @@
 
 package huge
 
-func advise([]float32) {}
+func advise([]byte) {}
