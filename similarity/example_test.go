@@ -87,6 +87,58 @@ func ExampleRefined() {
 	// 500 and 499, proved: true, by a look at few: true
 }
 
+func ExampleQuantized() {
+	index := similarity.NewIndex(similarity.Cosine, similarity.Quantized())
+	for i := range 1000 {
+		if err := index.Add(similarity.Item{ID: fmt.Sprint(i), Vector: at(1, float32(i)/1000)}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	// Bytes tell these directions apart no better than to a percent. The answer
+	// is exact all the same.
+	hits, err := index.Nearest(context.Background(), []vector.Vector{at(1, 0.5)}, 3)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(hits[0][0], hits[0][1].ID, hits[0][2].ID)
+	// Output:
+	// {500 0} 501 499
+}
+
+func ExampleIVF() {
+	// Points of a grid, where each has others around it.
+	var items []similarity.Item
+	for i := range 10_000 {
+		items = append(items, similarity.Item{ID: fmt.Sprintf("%d,%d", i%100, i/100), Vector: at(float32(i%100), float32(i/100))})
+	}
+	index, err := similarity.NewIVF(similarity.Euclidean)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	if err := errors.Join(index.Add(items...), index.Train(ctx, 100)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	// More than the 0.95 of the 10 nearest that it finds by default.
+	recall, err := index.Tune(ctx, nil, 10, 0.99)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	hits, err := index.Nearest(ctx, []vector.Vector{at(20.1, 30.2)}, 2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(recall.Value >= 0.99, recall.Probes < recall.Lists/10, hits[0][0].ID, hits[0][1].ID)
+	// Output:
+	// true true 20,30 20,31
+}
+
 func ExampleSpaces() {
 	// The old model's index, and the new one's.
 	var old, young similarity.Index

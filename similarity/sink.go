@@ -9,7 +9,7 @@ import (
 )
 
 // Collection is a [Finder] whose items change while questions are answered:
-// [Index], [Refined], [File] and [Spaces] are.
+// [Index], [Refined], [File], [IVF] and [Spaces] are.
 type Collection interface {
 	Finder
 	// Add puts items in, or replaces those of the same ids: all of them or,
