@@ -23,6 +23,7 @@ const (
 type growth struct {
 	rows          int
 	single, batch float64
+	approximate   *approximate // nil where it was not measured
 }
 
 // grow measures an index while it grows from 10,000 rows to the most, or to
@@ -58,6 +59,9 @@ func (r *report) grow(ctx context.Context, log io.Writer) ([]growth, error) {
 			return nil, err
 		}
 		_, _ = fmt.Fprintf(log, "  %s: %d rows: single %.4f, batch of 64 %.4f ms/query\n", growthName, rows, now.single, now.batch)
+		if now.approximate, err = b.approximate(ctx, g, index); err != nil {
+			return nil, err
+		}
 		all = append(all, now)
 	}
 	return all, nil
@@ -84,8 +88,9 @@ func available() int {
 
 func (g growth) results() []results.Row {
 	name := fmt.Sprintf("%s %d rows of %d", growthName, g.rows, growthDim)
-	return []results.Row{
+	rows := []results.Row{
 		{Case: name + " single", System: plainIndex, Metric: "ms/query", Value: g.single, Better: "lower"},
 		{Case: name + " batch 64", System: plainIndex, Metric: "ms/query", Value: g.batch, Better: "lower"},
 	}
+	return append(rows, g.approximate.results(name)...)
 }

@@ -23,13 +23,16 @@ const (
 
 // The systems that are ours.
 const (
-	plainIndex   = "millrace"
-	refinedIndex = "millrace refined"
+	plainIndex     = "millrace"
+	refinedIndex   = "millrace refined"
+	quantizedIndex = "millrace quantized"
 )
 
-func systems() []string {
-	return []string{plainIndex, refinedIndex, "faiss", "numpy", "scikit-learn", "usearch"}
-}
+func exactIndexes() []string { return []string{plainIndex, refinedIndex, quantizedIndex} }
+
+func peers() []string { return []string{"faiss", "numpy", "scikit-learn", "usearch"} }
+
+func systems() []string { return append(exactIndexes(), peers()...) }
 
 // bench measures the cases of a set.
 type bench struct {
@@ -157,6 +160,13 @@ func (b *bench) build() error {
 	if err := index.Add(b.items...); err != nil {
 		return err
 	}
+	if b.dim >= through {
+		quantized := similarity.NewIndex(similarity.Euclidean, similarity.Quantized())
+		b.finders[quantizedIndex] = quantized
+		if err := quantized.Add(b.items...); err != nil {
+			return err
+		}
+	}
 	if b.dim < 2*through {
 		return nil
 	}
@@ -203,7 +213,7 @@ func (b *bench) compare(ctx context.Context, c *comparison) error {
 			c.agree[name] = agreement(ids, b.exact)
 		}
 	}
-	for _, name := range []string{plainIndex, refinedIndex} {
+	for _, name := range exactIndexes() {
 		if a, ok := c.agree[name]; ok && a != 1 {
 			return fmt.Errorf("%s: only %.4f of the ids are those of float64 brute force", name, a)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ type report struct {
 	growth  []growth
 }
 
-// rows are the results, one row a case and system. The refined index has cases
-// of its own.
+// rows are the results, one row a case and system. The refined and the quantized
+// index have cases of their own.
 func (r *report) rows() []results.Row {
 	var rows []results.Row
 	row := func(name, system string, value float64) {
@@ -27,20 +28,23 @@ func (r *report) rows() []results.Row {
 	}
 	for _, b := range r.benches {
 		for _, c := range b.cases {
-			for _, s := range c.systems {
-				if s != refinedIndex {
-					row(c.name, s, c.median(s))
+			theirs := func(name string) {
+				for _, s := range c.systems {
+					if slices.Contains(peers(), s) {
+						row(name, s, c.median(s))
+					}
 				}
 			}
-			if c.ms[refinedIndex] == nil {
-				continue
-			}
-			name := fmt.Sprintf("%s filter and refine through %d", c.name, through)
-			row(name, plainIndex, c.median(refinedIndex))
-			row(name, "millrace plain", c.median(plainIndex))
-			for _, s := range c.systems {
-				if s != plainIndex && s != refinedIndex {
-					row(name, s, c.median(s))
+			row(c.name, plainIndex, c.median(plainIndex))
+			theirs(c.name)
+			for _, own := range [][2]string{
+				{refinedIndex, fmt.Sprintf("%s filter and refine through %d", c.name, through)},
+				{quantizedIndex, c.name + " quantized"},
+			} {
+				if s, name := own[0], own[1]; c.ms[s] != nil {
+					row(name, plainIndex, c.median(s))
+					row(name, "millrace plain", c.median(plainIndex))
+					theirs(name)
 				}
 			}
 		}
@@ -58,7 +62,7 @@ func (r *report) text() string {
 	p("# The nearest %d, in process\n\nBy `make bench-similarity`, %s. %s; load before: %s.\n\n", neighbours, time.Now().UTC().Format("2006-01-02"), results.Machine(), r.load)
 	p("Milliseconds a query: the median of up to %d turns of %.1f s, the systems by turns, the lowest and the highest turn in brackets. ", r.turns, r.seconds)
 	p("%d threads each; each peer by the threads and settings that are its fastest in that case. Euclidean. millrace's ids are those of float64 brute force in every case, ", runtime.GOMAXPROCS(0))
-	p("the peers' in the part that a table below tells. \"refined\" is the exact answer through a PCA to %d values: the same as the plain index's, for all %d queries.\n", through, queries)
+	p("the peers' in the part that a table below tells. \"refined\" is the exact answer through a PCA to %d values: the same as the plain index's, for all %d queries; \"quantized\" is that of a scan of a byte a value.\n", through, queries)
 	for _, b := range r.benches {
 		b.text(p, r.flops)
 	}
@@ -68,6 +72,7 @@ func (r *report) text() string {
 		for _, g := range r.growth {
 			p("| %d | %.4f | %.2f | %.4f | %.2f |\n", g.rows, g.single, g.single*1e6/float64(g.rows), g.batch, g.batch*1e6/float64(g.rows))
 		}
+		r.approximate(p)
 	}
 	return t.String()
 }
@@ -89,7 +94,7 @@ func (b *bench) text(p func(string, ...any), most float64) {
 	for _, c := range b.cases {
 		peer, fastest := "", 0.0
 		for _, s := range c.systems {
-			if s != plainIndex && s != refinedIndex && (peer == "" || c.median(s) < fastest) {
+			if slices.Contains(peers(), s) && (peer == "" || c.median(s) < fastest) {
 				peer, fastest = s, c.median(s)
 			}
 		}
@@ -111,6 +116,9 @@ func (b *bench) text(p func(string, ...any), most float64) {
 				p(" It measures %.0f rows a query at the median (%.2f %%), %.0f at p95 (%.2f %%).", results.Quantile(c.work, 0.5), part(0.5), results.Quantile(c.work, 0.95), part(0.95))
 			}
 		}
+		if quantized := c.ms[quantizedIndex]; quantized != nil {
+			p(" Quantized: %.2f times as fast as the plain index, %.2f as %s.", ours/results.Quantile(quantized, 0.5), fastest/results.Quantile(quantized, 0.5), peer)
+		}
 		p("\n")
 	}
 }
@@ -120,7 +128,7 @@ func (r *report) agreement(p func(string, ...any)) {
 	if len(r.benches) == 0 {
 		return
 	}
-	peers := systems()[2:]
+	peers := peers()
 	p("\n## Ids that are the exact ones, in their places\n\n| case | %s |\n| --- |%s\n", strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
 	for _, b := range r.benches {
 		for _, c := range b.cases {

@@ -121,24 +121,26 @@ func TestReport(t *testing.T) {
 		}
 		b.cases = append(b.cases, c)
 	}
-	r := report{benches: []*bench{b}, flops: 100, growth: []growth{{10_000, 1, 2}}}
+	r := report{benches: []*bench{b}, flops: 100, growth: []growth{{10_000, 1, 2, &approximate{single: 0.25, batch: 0.125, recall: similarity.Recall{Value: 0.96, Probes: 3, Lists: 200}}}}}
 	got := make(map[string]float64)
 	for _, row := range r.rows() {
 		got[row.Case+": "+row.System] = row.Value
-		if row.Metric != "ms/query" || row.Better != "lower" {
+		if recall := strings.Contains(row.Case, "recall"); recall != (row.Metric == "part found" && row.Better == "higher") || !recall && (row.Metric != "ms/query" || row.Better != "lower") {
 			t.Errorf("%+v", row)
 		}
 	}
 	for name, want := range map[string]float64{
-		"768 single: millrace": 1, "768 batch 64: faiss": 3, "768 batch 1000: usearch": 6,
-		"768 single filter and refine through 150: millrace": 2, "768 single filter and refine through 150: faiss": 3,
-		"growth 10000 rows of 150 single: millrace": 1,
+		"768 single: millrace": 1, "768 batch 64: faiss": 4, "768 batch 1000: usearch": 7,
+		"768 single quantized: millrace": 3, "768 single quantized: millrace plain": 1, "768 single quantized: faiss": 4,
+		"768 single filter and refine through 150: millrace": 2, "768 single filter and refine through 150: faiss": 4,
+		"growth 10000 rows of 150 single: millrace": 1, "growth 10000 rows of 150 approximate single: millrace": 0.25,
+		"growth 10000 rows of 150 approximate recall@10: millrace": 0.96,
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v, of %v", name, got[name], want, got)
 		}
 	}
-	if text := r.text(); !strings.Contains(text, "768 single: 3.00 times as fast as faiss, the fastest peer") || !strings.Contains(text, "| 10000 | 1.0000 | 100.00 |") {
+	if text := r.text(); !strings.Contains(text, "768 single: 4.00 times as fast as faiss, the fastest peer") || !strings.Contains(text, "| 10000 | 1.0000 | 100.00 |") || !strings.Contains(text, "| 10000 | 3 of 200 |") {
 		t.Error(text)
 	}
 }
