@@ -129,11 +129,11 @@ func (b *bound) ends(q *query, size, p, g, a float64) (low, high float64) {
 	return score - off, score + off
 }
 
-// tooFar tells, through a projection, in float32 and so in a fraction of the
-// time, that a row's score exceeds highest. The score is the squared distance
-// then, and the root of what is computed rounds as score says.
+// tooFar tells, through a projection or by codes, in float32 and so in a fraction
+// of the time, that a row's score exceeds highest. The score is the squared
+// distance then, and the root of what is computed rounds as score says.
 func (b *bound) tooFar(kernel simd.Kernel, q *query, values []float32, highest float64) bool {
-	if !b.projected || b.measured != Euclidean || math.IsInf(highest, 1) {
+	if !b.wide() || b.measured != Euclidean || math.IsInf(highest, 1) {
 		return false
 	}
 	square := kernel.Squares(q.whole, values)
