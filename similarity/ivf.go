@@ -24,7 +24,7 @@ import (
 // searches so many lists as it takes to find what is wanted.
 //
 // The zero IVF is empty and Euclidean. It is safe for concurrent use, as an Index
-// is. Memory is that of an Index, and at most 64 rows a list besides.
+// is. Memory is that of an Index, and about a tenth besides.
 type IVF struct {
 	layout layout
 	table  table
