@@ -35,7 +35,7 @@ func (b *bench) approximate(ctx context.Context, g *generator, index *similarity
 	}
 	var a approximate
 	for n := 0; n < rows; n = ivf.Len() {
-		if err := ivf.Add(g.items(2, n, min(growthPart, rows-n))...); err != nil {
+		if err := ivf.Add(g.items(2, n, min(growthPart, rows-n))...); err != nil { //nolint:contextcheck // a Collection's Add takes none
 			return nil, err
 		}
 		if ivf.Lists() == 1 {
