@@ -129,7 +129,7 @@ func start(ctx context.Context, args []string, out, errs io.Writer) error {
 			return err
 		}
 	}
-	if b.options.parallel {
+	if b.parallel {
 		if err := b.timeParallel(ctx, &rep, errs); err != nil {
 			return err
 		}
