@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -27,5 +28,34 @@ func TestDistance(t *testing.T) {
 	nan := float32(math.NaN())
 	if got := distance([][]float32{{nan}}, [][]float32{{1}}); got < 1 {
 		t.Errorf("not a number: %v", got)
+	}
+}
+
+// TestSame: the same vectors find the same, and of others it is noticed.
+func TestSame(t *testing.T) {
+	const texts, queries = 300, 50
+	rng := rand.New(rand.NewPCG(1, 2))
+	made := func() (all [][]float32) {
+		for range texts {
+			v := make([]float32, 16)
+			for j := range v {
+				v[j] = float32(rng.NormFloat64())
+			}
+			all = append(all, v)
+		}
+		return all
+	}
+	a, other := made(), made()
+	one := append([][]float32{other[0]}, a[1:]...) // of the first, nothing is as it was
+	for _, c := range []struct {
+		b           [][]float32
+		least, most int
+	}{{a, queries, queries}, {one, 1, queries - 1}, {other, 0, 1}} {
+		if n, err := same(t.Context(), a, c.b, queries); err != nil || n < c.least || n > c.most {
+			t.Errorf("%d of %d, want %d to %d; %v", n, queries, c.least, c.most, err)
+		}
+	}
+	if _, err := same(t.Context(), a, a[1:], queries); err == nil {
+		t.Error("vectors of other texts are compared")
 	}
 }

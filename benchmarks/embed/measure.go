@@ -23,6 +23,7 @@ type bench struct {
 	systems []*measured
 	again   measured // the first system once more: what the machine makes of equals
 	staged  measured // millrace through a whole stage
+	found   retrieval
 	log     io.Writer
 }
 
@@ -59,7 +60,7 @@ func (b *bench) measure(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.searches(ctx) // last, since to tell all vectors takes memory
 }
 
 // rest lets the threads of whoever came before stop waiting for work.

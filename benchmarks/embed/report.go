@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,6 +60,7 @@ func (r *report) rows() (rows []results.Row) {
 	}
 	add("embed throughput all threads on a batch", latency.name, "sentences/s", median(latency.rate), "higher")
 	add("embed throughput all threads on a batch", r.again.name, "sentences/s", median(r.systems[0].rate), "higher")
+	add("embed queries with the same nearest as "+r.found.reference, r.staged.name, "of "+strconv.Itoa(r.found.queries), float64(r.found.same), "higher")
 	add("embed throughput through a Kafka stage", r.staged.name, "records/s", median(r.staged.rate), "higher")
 	return rows
 }
@@ -96,11 +98,14 @@ highest. The raw session, measured twice a round, is %s times as fast as itself.
 writes to %s, in batches of up to %d; it is %s times as fast as the model
 alone. Its clients and records are in millrace's peak.
 
+Of %d of the tweets, %d have the same %d nearest among all of them by millrace's vectors as by those of %s.
+
 One text at a time:
 
 | | median ms | 99 %% below |
 | --- | --- | --- |
-`, span(ratios(r.again.rate, r.systems[0].rate)), place, batchSize, span(ratios(r.staged.rate, own.rate)))
+`, span(ratios(r.again.rate, r.systems[0].rate)), place, batchSize, span(ratios(r.staged.rate, own.rate)),
+		r.found.queries, r.found.same, nearest, r.found.reference)
 	for _, m := range r.systems {
 		fmt.Fprintf(&b, "| %s | %.2f | %.2f |\n", m.label, m.single(0.5), m.single(0.99))
 	}
