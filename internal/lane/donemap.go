@@ -55,8 +55,12 @@ func varintLen(n int64) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }
 // not fit beside the rest it is left out, and done again.
 func (t *Tracker) DoneMap(left DoneSet) string {
 	base, ok := t.LowWater()
-	if !ok {
+	switch {
+	case ok:
+	case t.first == t.next:
 		return ""
+	default: // nothing is done yet, and a commit says where the first one is
+		base = t.First()
 	}
 	if s, fits := t.encode(base, left); fits {
 		return s

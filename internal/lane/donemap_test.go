@@ -121,6 +121,38 @@ func TestDoneMapAlwaysFits(t *testing.T) {
 }
 
 // TestStuckRecordWithManyDoneAbove is the case that the map is for.
+// TestDoneMapBeforeAnythingIsDone: what an earlier tenure has done above is kept
+// in a commit that is there for a note alone.
+func TestDoneMapBeforeAnythingIsDone(t *testing.T) {
+	left, err := ParseDoneMap(doneFrom(t, 100, 500, 900), 100)
+	if err != nil || left.Len() == 0 {
+		t.Fatal(left.Len(), err)
+	}
+	var tr Tracker
+	if s := tr.DoneMap(left); s != "" {
+		t.Errorf("nothing is tracked, and the map is %q", s)
+	}
+	for offset := int64(100); offset < 110; offset++ {
+		tr.Track(offset)
+	}
+	again, err := ParseDoneMap(tr.DoneMap(left), tr.First())
+	if err != nil || again.Len() != left.Len() || !again.Has(500) || !again.Has(899) || again.Has(499) || again.Has(100) {
+		t.Errorf("%d records are done, want %d; %v", again.Len(), left.Len(), err)
+	}
+}
+
+// doneFrom is the map of a tenure that began at mark and has done from to to.
+func doneFrom(t *testing.T, mark, from, to int64) string {
+	t.Helper()
+	var tr Tracker
+	for offset := mark; offset < to; offset++ {
+		if seq := tr.Track(offset); offset >= from {
+			tr.Done(seq)
+		}
+	}
+	return tr.DoneMap(DoneSet{})
+}
+
 func TestStuckRecordWithManyDoneAbove(t *testing.T) {
 	var tr Tracker
 	tr.Track(7)
