@@ -32,8 +32,13 @@ func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
 	defer r.commits.Unlock()
 	err := r.send(marks, r.plain)
 	if errors.Is(err, sarama.ErrOffsetMetadataTooLarge) {
+		if r.notes { // of what the done map covers they say nothing
+			err = stage.Permanent(fmt.Errorf("source: commit for group %q: the broker takes too little metadata with a commit for a sink that keeps notes there; raise offset.metadata.max.bytes to 4,096, or write at least once: %w", r.opts.group, err))
+			r.fail(err)
+			return err
+		}
 		r.plain = true
-		r.log.Warn("the broker takes too little metadata with a commit (offset.metadata.max.bytes below 4,096): after a restart, all above the low-water mark is done again, and a sink that keeps notes there can't write", "err", err)
+		r.log.Warn("the broker takes too little metadata with a commit (offset.metadata.max.bytes below 4,096): after a restart, all above the low-water mark is done again", "err", err)
 		err = r.send(marks, true)
 	}
 	if err == nil {
@@ -46,8 +51,7 @@ func (r *groupReader) commit(marks map[stage.Lane]stage.Mark) error {
 	return err
 }
 
-// send sends one commit, plain or with what is done above the marks. Notes
-// always go with it.
+// send sends one commit, plain or with what is done above the marks.
 func (r *groupReader) send(marks map[stage.Lane]stage.Mark, plain bool) error {
 	var meta *sarama.ConsumerGroupMetadata
 	req := &sarama.OffsetCommitRequest{Version: 8}

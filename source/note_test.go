@@ -1,9 +1,11 @@
 package source_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -56,5 +58,40 @@ func TestALaneDoesNotBeginWithoutItsNote(t *testing.T) {
 	}
 	if failed != 5 {
 		t.Errorf("%d look-ups have failed, want 5", failed)
+	}
+}
+
+// TestTooLittleRoomForNotes: without the done map a note says too little, so
+// that nothing is committed, and the stage stops.
+func TestTooLittleRoomForNotes(t *testing.T) {
+	b := kafkatest.Start(t, "in")
+	b.Produce(t, "in", raw("a", "1"))
+	in := source.Kafka(b.Cluster(), stage.Topic[string]{Name: "in", Codec: stage.String()}, "group")
+	for _, notes := range []bool{false, true} {
+		fault := b.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Group: "group", Err: kerr.OffsetMetadataTooLarge})
+		r, err := in.Open(t.Context(), stage.Env{Stage: "test", Logger: quiet, DrainTimeout: time.Second, Notes: notes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := r.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = r.Commit(t.Context(), map[stage.Lane]stage.Mark{batch.Lane: {Offset: 0, Done: "done", Note: "note"}})
+		if fault.Hits() != 1 {
+			t.Errorf("notes: %v: the broker has refused %d commits, want 1", notes, fault.Hits())
+		}
+		if notes != stage.IsPermanent(err) || notes == (err == nil) {
+			t.Errorf("notes: %v: the commit says %v", notes, err)
+		}
+		if notes {
+			if _, err := r.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "raise offset.metadata.max.bytes") {
+				t.Errorf("the stage is told %v", err)
+			}
+		}
+		batch.Lane.Release()
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
