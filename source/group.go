@@ -68,7 +68,7 @@ func (o *options) open(ctx context.Context, env stage.Env) (stage.Reader, error)
 		return nil, fmt.Errorf("source: Consumer.Group.Rebalance.Timeout (%v) must be above one and a half times the stage's DrainTimeout (%v), or the group throws this member out while it finishes a partition; raise the one or lower the other", r, env.DrainTimeout)
 	}
 	r := &groupReader{opts: *o, log: env.Logger, notes: env.Notes, lanes: make(map[*claimLane]struct{}), woken: make(chan struct{}, 1)}
-	r.patience = cfg.Consumer.MaxProcessingTime / 2
+	r.patience = min(cfg.Consumer.MaxProcessingTime/2, 50*time.Millisecond)
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
 	}
