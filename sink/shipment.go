@@ -8,12 +8,13 @@ import (
 )
 
 // shipment is the messages of one Write, in one piece of memory that serves
-// again when all are answered.
+// again when all are written.
 type shipment struct {
 	producer *producer
 	parcels  []parcel
 	done     func(i int, err error)
 	left     atomic.Int32 // without an answer
+	failed   atomic.Bool  // one has failed: sarama may still look at it after it has said so
 }
 
 // parcel is a message, and the way back from its answer to who asked.
@@ -43,7 +44,10 @@ func (p *producer) load(n int, done func(i int, err error)) []parcel {
 func (k *parcel) answer(err error) {
 	s := k.shipment
 	s.done(k.i, err)
-	if s.left.Add(-1) > 0 || !s.producer.reuse {
+	if err != nil {
+		s.failed.Store(true)
+	}
+	if s.left.Add(-1) > 0 || s.failed.Load() || !s.producer.reuse {
 		return
 	}
 	clear(s.parcels)
