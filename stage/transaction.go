@@ -238,7 +238,7 @@ func (e *engine) enterTransaction(ctx context.Context, round int, tasks []*task)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		e.txn.writer.Write(p.recs, func(i int, err error) { e.acks.add(p.owner[i], err, round) })
+		e.txn.writer.Write(slices.Clip(p.recs), func(i int, err error) { e.acks.add(p.owner[i], err, round) })
 	}()
 	select {
 	case <-written:

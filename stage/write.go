@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,7 +57,7 @@ func (e *engine) send(tasks []*task) {
 		case e.lanes.opener != nil && n == e.lanes.writer:
 			e.sendByLane(p)
 		default:
-			e.writers[n].Write(p.recs, func(i int, err error) { e.acks.add(p.owner[i], err, 0) })
+			e.writers[n].Write(slices.Clip(p.recs), func(i int, err error) { e.acks.add(p.owner[i], err, 0) })
 		}
 	}
 }
