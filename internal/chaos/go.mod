@@ -8,6 +8,7 @@ require (
 	github.com/millrace-go/millrace v0.0.0
 	github.com/rs/zerolog v1.33.0
 	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go/pkg/kadm v1.18.0
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0
 )

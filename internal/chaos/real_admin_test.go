@@ -5,8 +5,10 @@ package chaos_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -101,4 +103,24 @@ func transaction(ctx context.Context, client *kgo.Client, id string) (string, er
 	}
 	s := resp.TransactionStates[0]
 	return s.State, kerr.ErrorForCode(s.ErrorCode)
+}
+
+// standing says how far the group is and what readers see: whether records that
+// are missing were never read, or lie behind a transaction that is still open.
+func standing(ctx context.Context, client *kgo.Client, in, out string) string {
+	admin := kadm.NewClient(client)
+	var b strings.Builder
+	committed, err := admin.FetchOffsets(ctx, in)
+	fmt.Fprintf(&b, "committed (%v):", err)
+	committed.Each(func(o kadm.OffsetResponse) { fmt.Fprintf(&b, " %d@%d", o.Partition, o.At) })
+	for _, list := range []struct {
+		what string
+		of   func(context.Context, ...string) (kadm.ListedOffsets, error)
+		in   string
+	}{{"ends of what is read", admin.ListEndOffsets, in}, {"ends of what is written", admin.ListEndOffsets, out}, {"of that, committed", admin.ListCommittedOffsets, out}} {
+		ends, err := list.of(ctx, list.in)
+		fmt.Fprintf(&b, "; %s (%v):", list.what, err)
+		ends.Each(func(o kadm.ListedOffset) { fmt.Fprintf(&b, " %d@%d", o.Partition, o.Offset) })
+	}
+	return b.String()
 }
