@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/millrace-go/millrace/embed/internal/cache"
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 // Option changes how a model runs, or what its vectors are; see [Open].
@@ -179,7 +180,7 @@ func newSettings(opts []Option) (settings, error) {
 		s.library = os.Getenv(libraryEnv)
 	}
 	if s.library == "" {
-		dir, err := cache.Dir()
+		dir, err := cachedir.Dir()
 		if err != nil {
 			return s, fmt.Errorf("embed: where is ONNX Runtime? %s is not set, and %w", libraryEnv, err)
 		}
@@ -195,7 +196,7 @@ func Installed(model string) string {
 	if dir := os.Getenv(modelsEnv); dir != "" {
 		return filepath.Join(dir, model)
 	}
-	dir, err := cache.Dir()
+	dir, err := cachedir.Dir()
 	if err != nil {
 		return filepath.Join(cache.Models, model)
 	}

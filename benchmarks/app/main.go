@@ -21,6 +21,7 @@ import (
 	"syscall"
 
 	"github.com/millrace-go/millrace/benchmarks/internal/results"
+	"github.com/millrace-go/millrace/internal/cachedir"
 	"github.com/millrace-go/millrace/stage/kafkatest"
 )
 
@@ -67,13 +68,9 @@ func (o *options) parse(args []string, errs io.Writer) error {
 		return errors.New("no arguments, and at least one round, one question and one to warm up; see -h")
 	}
 	if o.tweets == "" {
-		cache := os.Getenv("MILLRACE_CACHE")
-		if cache == "" {
-			user, err := os.UserCacheDir()
-			if err != nil {
-				return fmt.Errorf("where is the app? %w; give -tweets", err)
-			}
-			cache = filepath.Join(user, "millrace")
+		cache, err := cachedir.Dir()
+		if err != nil {
+			return fmt.Errorf("where is the app? %w; or give -tweets", err)
 		}
 		o.tweets = filepath.Join(cache, "bin", "tweets")
 	}

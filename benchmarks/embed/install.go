@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 //go:embed peers/peer.py
@@ -34,13 +36,9 @@ func large() environment {
 
 // install makes the environment, once, and names its interpreter.
 func (e environment) install(ctx context.Context, log io.Writer) (string, error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no place to install to: set MILLRACE_CACHE to a folder: %w", err)
-		}
-		cache = filepath.Join(user, "millrace")
+	cache, err := cachedir.Dir()
+	if err != nil {
+		return "", err
 	}
 	dir := filepath.Join(cache, fmt.Sprintf("%s-%.6x", e.name, sha256.Sum256(e.requirements)))
 	python, installed := filepath.Join(dir, "bin", "python"), filepath.Join(dir, "installed")
@@ -65,7 +63,7 @@ func (e environment) install(ctx context.Context, log io.Writer) (string, error)
 	if err := os.WriteFile(list, e.requirements, 0o644); err != nil {
 		return "", err
 	}
-	err := run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", list)
+	err = run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", list)
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 //go:embed requirements.txt
@@ -24,13 +26,9 @@ var program []byte
 // install makes a Python environment with the peers in the cache folder, once,
 // and names its interpreter.
 func install(ctx context.Context, log io.Writer) (string, error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no place to install to: set MILLRACE_CACHE to a folder: %w", err)
-		}
-		cache = filepath.Join(user, "millrace")
+	cache, err := cachedir.Dir()
+	if err != nil {
+		return "", err
 	}
 	dir := filepath.Join(cache, fmt.Sprintf("pca-peers-%x", sha256.Sum256(requirements))[:len("pca-peers-")+12])
 	python, installed := filepath.Join(dir, "bin", "python"), filepath.Join(dir, "installed")

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 //go:embed requirements.txt
@@ -25,13 +27,9 @@ var program string
 // environment returns the Python that has the peers, and makes it the first
 // time.
 func environment(ctx context.Context, errs io.Writer) (python string, err error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("where may the peers go? %w; set MILLRACE_CACHE", err)
-		}
-		cache = filepath.Join(user, "millrace")
+	cache, err := cachedir.Dir()
+	if err != nil {
+		return "", err
 	}
 	dir := filepath.Join(cache, fmt.Sprintf("similarity-peers-%x", sha256.Sum256(requirements))[:len("similarity-peers-")+12])
 	python = filepath.Join(dir, "bin", "python")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace-go/millrace/embed/internal/cache"
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 // sha256 of "hello"
@@ -244,7 +245,7 @@ func TestPrintEnv(t *testing.T) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
-	usual, err := cache.Usual()
+	usual, err := cachedir.Usual()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/millrace-go/millrace/embed/internal/cache"
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 func main() {
@@ -103,7 +104,7 @@ func progress(w io.Writer) func(string, ...any) {
 
 func setup(ctx context.Context, in *installer, dir string, names []string) (err error) {
 	if dir == "" {
-		if dir, err = cache.Dir(); err != nil {
+		if dir, err = cachedir.Dir(); err != nil {
 			return err
 		}
 	}
@@ -152,7 +153,7 @@ func printEnv(w io.Writer, dir string, forShell bool) {
 		{"CGO_LDFLAGS", ldflags},
 		{"ONNXRUNTIME_SHARED_LIBRARY_PATH", filepath.Join(dir, cache.Runtime(), cache.Library())},
 	}
-	if usual, err := cache.Usual(); err != nil || dir != usual { // models are not looked for there
+	if usual, err := cachedir.Usual(); err != nil || dir != usual { // models are not looked for there
 		env = append(env, [2]string{"MILLRACE_MODELS", filepath.Join(dir, cache.Models)})
 	}
 	for _, v := range env {

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-go/millrace/examples/tweets/internal/corpus"
 	"github.com/millrace-go/millrace/examples/tweets/internal/flow"
 	"github.com/millrace-go/millrace/examples/tweets/sample"
+	"github.com/millrace-go/millrace/internal/cachedir"
 	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
@@ -74,13 +75,9 @@ func (a *app) corpusDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no folder for what is prepared: %w; give -data", err)
-		}
-		cache = filepath.Join(user, "millrace")
+	cache, err := cachedir.Dir()
+	if err != nil {
+		return "", fmt.Errorf("no folder for what is prepared: %w; or give -data", err)
 	}
 	return filepath.Join(cache, "tweets", id[:12]+"-"+filepath.Base(a.modelDir())), nil
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 //go:embed requirements.lock
@@ -86,15 +88,7 @@ func Install(ctx context.Context, log io.Writer) error {
 // folder names the place of this very version: a changed lock or launcher
 // gets another one.
 func folder() (string, error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("emulator: no place to install to: set MILLRACE_CACHE to a folder: %w", err)
-		}
-		cache = filepath.Join(user, "millrace")
-	}
-	cache, err := filepath.Abs(cache)
+	cache, err := cachedir.Dir()
 	if err != nil {
 		return "", fmt.Errorf("emulator: %w", err)
 	}

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 // Version is Kafka's.
@@ -44,19 +46,11 @@ var jars string
 // Dir is where Install puts this version unless told otherwise: below
 // MILLRACE_CACHE, by default millrace under the user's cache directory.
 func Dir() (string, error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("kafkaserver: no place to install to: set MILLRACE_CACHE to a folder: %w", err)
-		}
-		cache = filepath.Join(user, "millrace")
-	}
-	dir, err := filepath.Abs(filepath.Join(cache, "kafka-"+Version))
+	cache, err := cachedir.Dir()
 	if err != nil {
 		return "", fmt.Errorf("kafkaserver: %w", err)
 	}
-	return dir, nil
+	return filepath.Join(cache, "kafka-"+Version), nil
 }
 
 // Install puts Kafka's jars into dir by mvn, checks them, and tells log what

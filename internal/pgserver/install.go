@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 const (
@@ -62,19 +64,11 @@ func Install(ctx context.Context, log io.Writer) error {
 }
 
 func folder() (string, error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("pgserver: no place to install to: set MILLRACE_CACHE to a folder: %w", err)
-		}
-		cache = filepath.Join(user, "millrace")
-	}
-	dir, err := filepath.Abs(filepath.Join(cache, "postgresql-pgserver-"+version))
+	cache, err := cachedir.Dir()
 	if err != nil {
 		return "", fmt.Errorf("pgserver: %w", err)
 	}
-	return dir, nil
+	return filepath.Join(cache, "postgresql-pgserver-"+version), nil
 }
 
 // download fetches the wheel by pip, which checks it. The wheel is one for

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/millrace-go/millrace/embed"
+	"github.com/millrace-go/millrace/internal/cachedir"
 	"github.com/millrace-go/millrace/similarity/vector"
 )
 
@@ -68,13 +69,9 @@ func Vectors(ctx context.Context, texts []string, model string, log io.Writer) (
 
 // open opens the file that keeps the vectors of the texts in the space.
 func open(texts []string, space string) (*os.File, error) {
-	cache := os.Getenv("MILLRACE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return nil, fmt.Errorf("no place for the tweets' vectors: set MILLRACE_CACHE to a folder: %w", err)
-		}
-		cache = filepath.Join(user, "millrace")
+	cache, err := cachedir.Dir()
+	if err != nil {
+		return nil, err
 	}
 	dir := filepath.Join(cache, "vectors")
 	if err := os.MkdirAll(dir, 0o755); err != nil {

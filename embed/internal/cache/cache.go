@@ -1,11 +1,9 @@
-// Package cache says where the installer (embed/setup) puts things, so that
-// embed finds them there.
+// Package cache says where in the cache folder the installer (embed/setup) puts
+// things, so that embed finds them there.
 package cache
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 )
 
@@ -14,24 +12,6 @@ const (
 	RuntimeVersion    = "1.29.0"  // of ONNX Runtime, for onnxruntime_go v1.35.0
 	TokenizersVersion = "v1.27.0" // of github.com/daulet/tokenizers
 )
-
-// Dir is the cache folder: MILLRACE_CACHE, else millrace in the user's cache
-// folder.
-func Dir() (string, error) {
-	if dir := os.Getenv("MILLRACE_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	return Usual()
-}
-
-// Usual is the cache folder where MILLRACE_CACHE is not set.
-func Usual() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no cache folder: %w (set MILLRACE_CACHE to one)", err)
-	}
-	return filepath.Join(dir, "millrace"), nil
-}
 
 // Runtime is the folder of ONNX Runtime, below the cache folder.
 func Runtime() string {

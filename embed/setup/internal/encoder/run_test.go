@@ -16,6 +16,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/millrace-go/millrace/embed/internal/cache"
+	"github.com/millrace-go/millrace/internal/cachedir"
 )
 
 // ownSeed is written out so that a failure can be run again.
@@ -135,7 +136,7 @@ func startRuntime(t *testing.T) {
 	}
 	library := os.Getenv("ONNXRUNTIME_SHARED_LIBRARY_PATH")
 	if library == "" {
-		dir, err := cache.Dir()
+		dir, err := cachedir.Dir()
 		if err != nil {
 			t.Fatal(err)
 		}
