@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/millrace-go/millrace/benchmarks/internal/archive"
+	"github.com/millrace-go/millrace/benchmarks/internal/pyenv"
 	"github.com/millrace-go/millrace/benchmarks/internal/results"
 	"github.com/millrace-go/millrace/embed"
 	"github.com/millrace-go/millrace/stage/kafkatest"
@@ -135,7 +136,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 
 // peer is a Python system.
 type peer struct {
-	environment
+	pyenv.Environment
 	name  string
 	batch int // with which it is fastest
 }
@@ -153,7 +154,7 @@ func (b *bench) start(ctx context.Context, brokers []string) error {
 		return err
 	}
 	for _, p := range peers {
-		python, err := p.install(ctx, b.log)
+		python, err := p.Install(ctx, b.log)
 		if err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err := o.parse(args, errs); err != nil {
 		return err
 	}
-	interpreter, err := install(ctx, errs)
+	interpreter, err := environment().Install(ctx, errs)
 	if err != nil {
 		return err
 	}

@@ -3,18 +3,16 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/millrace-go/millrace/internal/cachedir"
+	"github.com/millrace-go/millrace/benchmarks/internal/pyenv"
 )
 
 //go:embed requirements.txt
@@ -23,40 +21,9 @@ var requirements []byte
 //go:embed peers.py
 var program []byte
 
-// install makes a Python environment with the peers in the cache folder, once,
-// and names its interpreter.
-func install(ctx context.Context, log io.Writer) (string, error) {
-	cache, err := cachedir.Dir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, fmt.Sprintf("pca-peers-%x", sha256.Sum256(requirements))[:len("pca-peers-")+12])
-	python, installed := filepath.Join(dir, "bin", "python"), filepath.Join(dir, "installed")
-	if _, err := os.Stat(installed); err == nil {
-		return python, nil
-	}
-	fmt.Fprintf(log, "installing scikit-learn, numpy and faiss into %s (300 MB, half a minute)\n", dir)
-	if err := os.RemoveAll(dir); err != nil { // what an interrupted set-up left
-		return "", err
-	}
-	list := filepath.Join(dir, "requirements.txt")
-	run := func(name string, args ...string) error {
-		out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("installing the peers: %s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-		}
-		return nil
-	}
-	if err := run("python3", "-m", "venv", dir); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(list, requirements, 0o644); err != nil {
-		return "", err
-	}
-	if err := run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r", list); err != nil {
-		return "", err
-	}
-	return python, os.WriteFile(installed, nil, 0o644)
+// environment has scikit-learn, numpy and faiss.
+func environment() pyenv.Environment {
+	return pyenv.Environment{Name: "pca-peers", Size: "300 MB, half a minute", Requirements: requirements}
 }
 
 // peer is a Python process that holds the vectors and waits.

@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err := r.parse(args, errs); err != nil {
 		return err
 	}
-	python, err := environment(ctx, errs)
+	python, err := environment().Install(ctx, errs)
 	if err != nil {
 		return err
 	}

@@ -3,19 +3,17 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 
-	"github.com/millrace-go/millrace/internal/cachedir"
+	"github.com/millrace-go/millrace/benchmarks/internal/pyenv"
 )
 
 //go:embed requirements.txt
@@ -24,43 +22,9 @@ var requirements []byte
 //go:embed peers.py
 var program string
 
-// environment returns the Python that has the peers, and makes it the first
-// time.
-func environment(ctx context.Context, errs io.Writer) (python string, err error) {
-	cache, err := cachedir.Dir()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, fmt.Sprintf("similarity-peers-%x", sha256.Sum256(requirements))[:len("similarity-peers-")+12])
-	python = filepath.Join(dir, "bin", "python")
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
-		return python, nil
-	}
-	_, _ = fmt.Fprintf(errs, "installing the peers into %s by pip, once\n", dir)
-	list := filepath.Join(dir, "requirements.txt")
-	for _, step := range []func() error{
-		func() error { return os.RemoveAll(dir) },
-		func() error { return command(ctx, errs, "python3", "-m", "venv", dir) },
-		func() error { return os.WriteFile(list, requirements, 0o644) },
-		func() error {
-			return command(ctx, errs, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", list)
-		},
-		func() error { return os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644) },
-	} {
-		if err := step(); err != nil {
-			return "", fmt.Errorf("installing the peers (this needs python3 with venv, and pip): %w", err)
-		}
-	}
-	return python, nil
-}
-
-func command(ctx context.Context, errs io.Writer, name string, args ...string) error {
-	c := exec.CommandContext(ctx, name, args...)
-	c.Stdout, c.Stderr = errs, errs
-	if err := c.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
-	}
-	return nil
+// environment has faiss, numpy, scikit-learn and usearch.
+func environment() pyenv.Environment {
+	return pyenv.Environment{Name: "similarity-peers", Size: "420 MB, half a minute", Requirements: requirements}
 }
 
 // process is a Python with peers in it.
