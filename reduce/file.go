@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 
 	"github.com/millrace-go/millrace/internal/sealed"
 	"github.com/millrace-go/millrace/similarity/vector"
@@ -60,16 +59,7 @@ func Load(r io.Reader) (*PCA, error) {
 
 // LoadFile is [Load] from a file.
 func LoadFile(path string) (*PCA, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reduce: %w", err)
-	}
-	defer f.Close()
-	p, err := Load(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, path)
-	}
-	return p, nil
+	return sealed.ReadFile("reduce", path, Load)
 }
 
 // read takes the fields, and checks what a file with a right checksum that

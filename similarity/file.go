@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 
 	"github.com/millrace-go/millrace/internal/sealed"
 	"github.com/millrace-go/millrace/similarity/vector"
@@ -58,16 +57,7 @@ func Load(r io.Reader, options ...Option) (*Index, error) {
 
 // LoadFile is [Load] from a file.
 func LoadFile(path string, options ...Option) (*Index, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("similarity: %w", err)
-	}
-	defer f.Close()
-	x, err := Load(f, options...)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, path)
-	}
-	return x, nil
+	return sealed.ReadFile("similarity", path, func(r io.Reader) (*Index, error) { return Load(r, options...) })
 }
 
 // read takes the fields. A file may have a right checksum and still not come

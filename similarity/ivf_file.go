@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 
 	"github.com/millrace-go/millrace/internal/sealed"
 	"github.com/millrace-go/millrace/similarity/vector"
@@ -65,16 +64,7 @@ func LoadIVF(r io.Reader, options ...Option) (*IVF, error) {
 
 // LoadIVFFile is [LoadIVF] from a file.
 func LoadIVFFile(path string, options ...Option) (*IVF, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("similarity: %w", err)
-	}
-	defer f.Close()
-	x, err := LoadIVF(f, options...)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, path)
-	}
-	return x, nil
+	return sealed.ReadFile("similarity", path, func(r io.Reader) (*IVF, error) { return LoadIVF(r, options...) })
 }
 
 // read takes the fields, and checks what a search relies on: see [Index.read].

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 
 	"github.com/millrace-go/millrace/internal/sealed"
 )
@@ -67,16 +66,7 @@ func LoadRefined(r io.Reader) (*Refined, error) {
 
 // LoadRefinedFile is [LoadRefined] from a file.
 func LoadRefinedFile(path string) (*Refined, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("similarity: %w", err)
-	}
-	defer f.Close()
-	x, err := LoadRefined(f)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, path)
-	}
-	return x, nil
+	return sealed.ReadFile("similarity", path, LoadRefined)
 }
 
 // saved is the projection of a file.

@@ -250,3 +250,17 @@ func WriteFile(path string, save func(io.Writer) error) error {
 	}
 	return err
 }
+
+// ReadFile has load read the file. An error has the path in it; where load had
+// no part in it, it begins with the prefix, which is the caller's package.
+func ReadFile[T any](prefix, path string, load func(io.Reader) (T, error)) (v T, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", prefix, err)
+	}
+	defer f.Close()
+	if v, err = load(f); err != nil {
+		return v, fmt.Errorf("%w (%s)", err, path)
+	}
+	return v, nil
+}
