@@ -18,7 +18,7 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"github.com/millrace-go/millrace/internal/kafkaserver"
+	"github.com/millrace-go/millrace/internal/child"
 	"github.com/millrace-go/millrace/stage"
 	"github.com/millrace-go/millrace/stage/kafka"
 )
@@ -111,7 +111,7 @@ func peak() int {
 
 // process is a job that runs.
 type process struct {
-	*kafkaserver.Process
+	*child.Process
 	out bytes.Buffer
 }
 
@@ -129,7 +129,7 @@ func (j *job) start() (*process, error) {
 	cmd := exec.Command(self) //nolint:noctx // it lives until stop, or as long as this process
 	cmd.Env = append(os.Environ(), jobVariable+"="+string(text))
 	cmd.Stdout, cmd.Stderr = &p.out, os.Stderr
-	p.Process, err = kafkaserver.StartProcess(cmd)
+	p.Process, err = child.Start(cmd)
 	return p, err
 }
 

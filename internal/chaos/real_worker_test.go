@@ -23,7 +23,7 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"github.com/millrace-go/millrace/internal/kafkaserver"
+	"github.com/millrace-go/millrace/internal/child"
 	"github.com/millrace-go/millrace/sink"
 	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
@@ -186,7 +186,7 @@ func (j *job) transactionalID() string { return fmt.Sprintf("%s-%d", j.In, j.Slo
 // worker is a process of the group.
 type worker struct {
 	job
-	*kafkaserver.Process
+	*child.Process
 	log string
 }
 
@@ -208,7 +208,7 @@ func startWorker(j job, dir string) (*worker, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), workerVariable+"="+string(text))
 	cmd.Stdout, cmd.Stderr = out, out
-	w.Process, err = kafkaserver.StartProcess(cmd)
+	w.Process, err = child.Start(cmd)
 	return w, err
 }
 

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/millrace-go/millrace/internal/child"
 )
 
 // Cluster is a running Kafka. It ends with [Cluster.Close], or with this
@@ -33,7 +35,7 @@ type node struct {
 	bearer             int // the port of those who log in by a token
 	launched           int
 	log                string // of the present launch
-	process            *Process
+	process            *child.Process
 }
 
 // clusterID is any UUID in base64.
@@ -164,7 +166,7 @@ func (c *Cluster) format(ctx context.Context, n *node) error {
 	cmd := c.java(n, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", filepath.Join(n.dir, "server.properties"))
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	p, err := StartProcess(cmd)
+	p, err := child.Start(cmd)
 	if err != nil {
 		return err
 	}
@@ -190,7 +192,7 @@ func (c *Cluster) launch(n *node) error {
 	defer func() { _ = out.Close() }() // the child has its own
 	cmd := c.java(n, "kafka.Kafka", filepath.Join(n.dir, "server.properties"))
 	cmd.Stdout, cmd.Stderr = out, out
-	n.process, err = StartProcess(cmd)
+	n.process, err = child.Start(cmd)
 	return err
 }
 

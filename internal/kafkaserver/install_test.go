@@ -2,7 +2,6 @@ package kafkaserver
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,25 +23,5 @@ func TestCheckRefusesWhatIsNotPinned(t *testing.T) {
 				t.Errorf("got %v, want an error that names %s", err, name)
 			}
 		})
-	}
-}
-
-// TestKillTellsWhoWasFirst: a test that kills must not count the end of a
-// process that had crashed before.
-func TestKillTellsWhoWasFirst(t *testing.T) {
-	p, err := StartProcess(exec.CommandContext(t.Context(), "sleep", "60"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Kill(); err != nil {
-		t.Errorf("killing what runs: %v", err)
-	}
-	p, err = StartProcess(exec.CommandContext(t.Context(), "true"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-p.Done()
-	if err := p.Kill(); err == nil {
-		t.Error("killing what has ended is no error")
 	}
 }

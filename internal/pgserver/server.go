@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/millrace-go/millrace/internal/child"
 )
 
 // Server is a running PostgreSQL, whose data is gone with it. It ends with
@@ -21,10 +23,9 @@ type Server struct {
 	// password, and database.
 	URL string
 
-	dir    string
-	cmd    *exec.Cmd
-	said   *os.File
-	exited chan struct{}
+	dir     string
+	process *child.Process
+	said    *os.File
 }
 
 // nobody runs the server where this process is root's, which PostgreSQL
@@ -98,11 +99,11 @@ func (s *Server) listen(ctx context.Context, postgres, data string) error {
 	}
 	s.URL = fmt.Sprintf("postgres://millrace@127.0.0.1:%d/postgres?sslmode=disable", port)
 	// Nothing is to outlive the server, so nothing has to reach the disk.
-	s.cmd = exec.Command(postgres, "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", "", //nolint:noctx // it lives until Close, beyond ctx
+	cmd := exec.Command(postgres, "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", "", //nolint:noctx // it lives until Close, beyond ctx
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "shared_buffers=256MB", "-c", "max_wal_size=2GB")
-	own(s.cmd, s.dir)
-	s.cmd.Stdout, s.cmd.Stderr = s.said, s.said
-	if s.exited, err = startProcess(s.cmd); err != nil {
+	own(cmd, s.dir)
+	cmd.Stdout, cmd.Stderr = s.said, s.said
+	if s.process, err = child.Start(cmd); err != nil {
 		return err
 	}
 	return s.ready(ctx, port)
@@ -111,7 +112,7 @@ func (s *Server) listen(ctx context.Context, postgres, data string) error {
 // own makes cmd nobody's, if it would be root's.
 func own(cmd *exec.Cmd, dir string) {
 	cmd.Dir = dir
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = child.Attributes(syscall.SIGQUIT) // it then stops at once, with all its children
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody, NoSetGroups: true}
 	}
@@ -126,8 +127,8 @@ func (s *Server) ready(ctx context.Context, port int) error {
 			return nil
 		}
 		select {
-		case <-s.exited:
-			return fmt.Errorf("ended at its start: %v\n%s", s.cmd.ProcessState, s.log())
+		case <-s.process.Done():
+			return fmt.Errorf("ended at its start: %v\n%s", s.process.State(), s.log())
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w\n%s", ctx.Err(), s.log())
 		case <-time.After(20 * time.Millisecond):
@@ -156,13 +157,13 @@ func (s *Server) logged(text string) bool { return bytes.Contains(s.log(), []byt
 // Close stops the server, waits for its end and removes its data. Calling it
 // again is harmless.
 func (s *Server) Close() error {
-	if s.exited != nil {
-		_ = s.cmd.Process.Signal(syscall.SIGINT) // a fast stop, which ends connections
+	if s.process != nil {
+		_ = s.process.Signal(syscall.SIGINT) // a fast stop, which ends connections
 		select {
-		case <-s.exited:
+		case <-s.process.Done():
 		case <-time.After(10 * time.Second):
-			_ = s.cmd.Process.Kill()
-			<-s.exited
+			_ = s.process.Signal(syscall.SIGKILL)
+			<-s.process.Done()
 		}
 		_ = s.said.Close()
 	}

@@ -1,4 +1,5 @@
-package kafkaserver
+// Package child starts processes that do not outlive this one.
+package child
 
 import (
 	"fmt"
@@ -15,11 +16,13 @@ type Process struct {
 	done chan struct{}
 }
 
-// StartProcess starts cmd in a session of its own, so that a Ctrl-C reaches
-// only this process, which then decides.
-func StartProcess(cmd *exec.Cmd) (*Process, error) {
+// Start starts cmd, by the attributes that it has or else by those that end it
+// with SIGKILL.
+func Start(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{})}
-	cmd.SysProcAttr = attributes()
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = Attributes(syscall.SIGKILL)
+	}
 	started := make(chan error)
 	go func() {
 		// The kernel means the thread that started the child when it says
@@ -34,7 +37,7 @@ func StartProcess(cmd *exec.Cmd) (*Process, error) {
 		}
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("kafkaserver: %w", err)
+		return nil, fmt.Errorf("child: %w", err)
 	}
 	return p, nil
 }
@@ -61,7 +64,7 @@ func (p *Process) Ended() bool {
 // Signal sends a signal. A process that has ended is an error.
 func (p *Process) Signal(s syscall.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil {
-		return fmt.Errorf("kafkaserver: %v to process %d: %w", s, p.Pid(), err)
+		return fmt.Errorf("child: %v to process %d: %w", s, p.Pid(), err)
 	}
 	return nil
 }
@@ -74,7 +77,7 @@ func (p *Process) Kill() error {
 	}
 	<-p.done
 	if s, ok := p.State().Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
-		return fmt.Errorf("kafkaserver: process %d ended by itself before it was killed: %v", p.Pid(), p.State())
+		return fmt.Errorf("child: process %d ended by itself before it was killed: %v", p.Pid(), p.State())
 	}
 	return nil
 }
