@@ -11,6 +11,7 @@ import (
 
 	"cloud.google.com/go/bigquery"
 
+	"github.com/millrace-go/millrace/internal/bqname"
 	"github.com/millrace-go/millrace/similarity"
 )
 
@@ -107,7 +108,7 @@ func (l Layout) withDefaults() (Layout, bigquery.Schema, error) {
 		x.Name = cmp.Or(x.Name, t.VectorColumn+"_index")
 		x.Store = append([]string{t.IDColumn, t.SpaceColumn}, slices.DeleteFunc(slices.Clone(x.Store), func(c string) bool { return c == t.IDColumn || c == t.SpaceColumn })...)
 		l.Index = &x
-		wrong(!columnName.MatchString(x.Name), "Index.Name: %q does not match %v", x.Name, columnName)
+		wrong(!bqname.Column.MatchString(x.Name), "Index.Name: %q does not match %v", x.Name, bqname.Column)
 		wrong(x.Type > TreeAH, "Index.Type: %v is not IVF or TreeAH", x.Type)
 		wrong(x.Metric != similarity.Euclidean && x.Metric != similarity.Cosine, "Index.Metric: no index for metric %v", x.Metric)
 		wrong(x.Lists < 0 || x.Lists > 5000 || x.Type == TreeAH && x.Lists > 0, "Index.Lists: %d; an IVF has up to 5000", x.Lists)
@@ -144,8 +145,8 @@ func (l Layout) schema() (bigquery.Schema, error) {
 func checkNames(schema bigquery.Schema) error {
 	var errs []error
 	for _, f := range schema {
-		if !columnName.MatchString(f.Name) {
-			errs = append(errs, fmt.Errorf("bigquery: Row: a column's name %q does not match %v", f.Name, columnName))
+		if !bqname.Column.MatchString(f.Name) {
+			errs = append(errs, fmt.Errorf("bigquery: Row: a column's name %q does not match %v", f.Name, bqname.Column))
 		}
 		errs = append(errs, checkNames(f.Schema))
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery"
+
+	"github.com/millrace-go/millrace/internal/bqname"
 )
 
 // DefaultTimeout bounds a call where [Table.Timeout] is 0.
@@ -33,14 +35,8 @@ type Table struct {
 	Timeout time.Duration
 }
 
-// The grammars are narrower than BigQuery's own where that also allows spaces
-// or other scripts; none lets a backquote or a backslash through.
-var (
-	projectName = regexp.MustCompile(`^([a-z][a-z0-9.-]{0,61}:)?[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
-	datasetName = regexp.MustCompile(`^[A-Za-z0-9_]{1,1000}$`)
-	tableName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,1000}$`)
-	columnName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,299}$`)
-)
+// longest is a name of a data set, or of a table.
+const longest = 1000
 
 // withDefaults fills what is empty, and reports all that is wrong at once.
 func (t Table) withDefaults() (Table, error) {
@@ -57,12 +53,12 @@ func (t Table) withDefaults() (Table, error) {
 		field, value string
 		grammar      *regexp.Regexp
 	}{
-		{"Project", t.Project, projectName},
-		{"Dataset", t.Dataset, datasetName},
-		{"Name", t.Name, tableName},
-		{"IDColumn", t.IDColumn, columnName},
-		{"SpaceColumn", t.SpaceColumn, columnName},
-		{"VectorColumn", t.VectorColumn, columnName},
+		{"Project", t.Project, bqname.Project},
+		{"Dataset", t.Dataset, bqname.Dataset(longest)},
+		{"Name", t.Name, bqname.Table(longest)},
+		{"IDColumn", t.IDColumn, bqname.Column},
+		{"SpaceColumn", t.SpaceColumn, bqname.Column},
+		{"VectorColumn", t.VectorColumn, bqname.Column},
 	} {
 		if !f.grammar.MatchString(f.value) {
 			errs = append(errs, fmt.Errorf("bigquery: %s: %q does not match %v", f.field, f.value, f.grammar))

@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 
 	"cloud.google.com/go/bigquery"
 	"google.golang.org/api/iterator"
-)
 
-// columnName is BigQuery's own grammar, without its other scripts.
-var columnName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,299}$`)
+	"github.com/millrace-go/millrace/internal/bqname"
+)
 
 // Lookup reads the rows whose column has one of the ids, within Timeout, in no
 // order; ids without a row are left out. T is a struct. It is a query of the table, billed by
@@ -38,8 +36,8 @@ func Lookup[T any](ctx context.Context, t Table, column string, ids ...string) (
 		names = append(names, f.Name)
 	}
 	for i, name := range names {
-		if !columnName.MatchString(name) {
-			return nil, fmt.Errorf("bigquery: column %q does not match %v", name, columnName)
+		if !bqname.Column.MatchString(name) {
+			return nil, fmt.Errorf("bigquery: column %q does not match %v", name, bqname.Column)
 		}
 		names[i] = "`" + name + "`"
 	}

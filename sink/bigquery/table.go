@@ -13,6 +13,7 @@ import (
 	"cloud.google.com/go/bigquery/storage/apiv1/storagepb"
 	"github.com/googleapis/gax-go/v2"
 
+	"github.com/millrace-go/millrace/internal/bqname"
 	"github.com/millrace-go/millrace/stage"
 )
 
@@ -41,13 +42,9 @@ type Table struct {
 	Linger time.Duration
 }
 
-// The grammars are narrower than BigQuery's own where that also allows spaces
-// or other scripts. A stream's name is committed to Kafka, and holds these.
-var (
-	projectName = regexp.MustCompile(`^([a-z][a-z0-9.-]{0,61}:)?[a-z][a-z0-9-]{0,61}[a-z0-9]$`)
-	datasetName = regexp.MustCompile(`^[A-Za-z0-9_]{1,500}$`)
-	tableName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,500}$`)
-)
+// longest is a name of a data set, or of a table: a stream's name is committed
+// to Kafka, and holds both.
+const longest = 500
 
 // withDefaults fills what is empty, and reports all that is wrong at once.
 func (t Table) withDefaults() (Table, error) {
@@ -60,9 +57,9 @@ func (t Table) withDefaults() (Table, error) {
 		field, value string
 		grammar      *regexp.Regexp
 	}{
-		{"Project", t.Project, projectName},
-		{"Dataset", t.Dataset, datasetName},
-		{"Name", t.Name, tableName},
+		{"Project", t.Project, bqname.Project},
+		{"Dataset", t.Dataset, bqname.Dataset(longest)},
+		{"Name", t.Name, bqname.Table(longest)},
 	} {
 		if !f.grammar.MatchString(f.value) {
 			errs = append(errs, fmt.Errorf("bigquery: Table.%s: %q does not match %v", f.field, f.value, f.grammar))
