@@ -207,43 +207,7 @@ func TestWhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		want       string
-		conditions []similarity.Condition
-	}{
-		{"abc", nil},
-		{"a", []similarity.Condition{{Column: "lang", Value: "en"}}},
-		{"b", []similarity.Condition{{Column: "lang", Is: similarity.NotEqual, Value: "en"}}},
-		{"", []similarity.Condition{{Column: "lang", Value: "' OR ''='"}}},
-		{"ab", []similarity.Condition{{Column: "lang", Is: similarity.In, Value: []string{"de", "en"}}}},
-		{"", []similarity.Condition{{Column: "lang", Is: similarity.In, Value: []string{}}}},
-		{"bc", []similarity.Condition{{Column: "id", Is: similarity.NotIn, Value: []string{"a"}}}},
-		{"abc", []similarity.Condition{{Column: "id", Is: similarity.NotIn, Value: []string(nil)}}},
-		{"b", []similarity.Condition{{Column: "favorites", Is: similarity.Above, Value: 1}}},
-		{"a", []similarity.Condition{{Column: "favorites", Is: similarity.AtMost, Value: int64(1)}}},
-		{"b", []similarity.Condition{{Column: "favorites", Is: similarity.In, Value: []int64{2, 3}}}},
-		{"ab", []similarity.Condition{{Column: "score", Is: similarity.Below, Value: 2.5}}},
-		{"c", []similarity.Condition{{Column: "score", Is: similarity.In, Value: []float64{2.5}}}},
-		{"ac", []similarity.Condition{{Column: "reply", Value: true}}},
-		{"b", []similarity.Condition{{Column: "created", Is: similarity.AtLeast, Value: time.Date(2020, 1, 2, 0, 0, 0, 0, time.UTC)}}},
-		{"c", []similarity.Condition{{Column: "reply", Value: true}, {Column: "score", Is: similarity.Above, Value: 1.0}}},
-	} {
-		g, err := f.Where(c.conditions...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hits, err := g.Nearest(t.Context(), []vector.Vector{{Space: "s", Values: []float32{0}}}, 10)
-		if err != nil {
-			t.Fatalf("%v: %v", c.conditions, err)
-		}
-		got := ""
-		for _, h := range hits[0] {
-			got += h.ID
-		}
-		if got != c.want {
-			t.Errorf("%v: found %q, want %q", c.conditions, got, c.want)
-		}
-	}
+	similaritytest.TestWhere(t, func(conditions ...similarity.Condition) (similarity.Finder, error) { return f.Where(conditions...) })
 	if _, err := f.Where(similarity.Condition{Column: "a` OR TRUE --", Value: 1}); err == nil {
 		t.Error("a column with a backquote was taken")
 	}

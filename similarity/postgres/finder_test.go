@@ -333,47 +333,19 @@ func TestNamesAreChecked(t *testing.T) {
 func TestWhere(t *testing.T) {
 	table := newTable(t)
 	f := open(t, table, similarity.Euclidean, []similarity.Item{item("a", "s", 1), item("b", "s", 2), item("c", "s", 3)})
-	exec(t, table, "ALTER TABLE {table} ADD lang text, ADD favorites int, ADD score real, ADD reply bool, ADD at timestamptz")
-	exec(t, table, "UPDATE {table} SET lang = 'en', favorites = 1, score = 0.5, reply = true, at = '2020-01-01' WHERE id = 'a'")
-	exec(t, table, "UPDATE {table} SET lang = 'de', favorites = 2, score = 1.5, reply = false, at = '2021-01-01' WHERE id = 'b'")
+	exec(t, table, "ALTER TABLE {table} ADD lang text, ADD favorites int, ADD score real, ADD reply bool, ADD created timestamptz")
+	exec(t, table, "UPDATE {table} SET lang = 'en', favorites = 1, score = 0.5, reply = true, created = '2020-01-01' WHERE id = 'a'")
+	exec(t, table, "UPDATE {table} SET lang = 'de', favorites = 2, score = 1.5, reply = false, created = '2021-01-01' WHERE id = 'b'")
 	exec(t, table, "UPDATE {table} SET score = 2.5, reply = true WHERE id = 'c'")
-	for _, c := range []struct {
-		want       string
-		conditions []similarity.Condition
-	}{
-		{"abc", nil},
-		{"a", []similarity.Condition{{Column: "lang", Value: "en"}}},
-		{"b", []similarity.Condition{{Column: "lang", Is: similarity.NotEqual, Value: "en"}}},
-		{"", []similarity.Condition{{Column: "lang", Value: "' OR ''='"}}},
-		{"ab", []similarity.Condition{{Column: "lang", Is: similarity.In, Value: []string{"de", "en"}}}},
-		{"", []similarity.Condition{{Column: "lang", Is: similarity.In, Value: []string(nil)}}},
-		{"bc", []similarity.Condition{{Column: "id", Is: similarity.NotIn, Value: []string{"a"}}}},
-		{"abc", []similarity.Condition{{Column: "id", Is: similarity.NotIn, Value: []string(nil)}}},
-		{"b", []similarity.Condition{{Column: "favorites", Is: similarity.Above, Value: 1}}},
-		{"b", []similarity.Condition{{Column: "favorites", Is: similarity.Above, Value: 1.5}}},
-		{"a", []similarity.Condition{{Column: "favorites", Is: similarity.AtMost, Value: int64(1)}}},
-		{"b", []similarity.Condition{{Column: "favorites", Is: similarity.In, Value: []int64{2, 3}}}},
-		{"ab", []similarity.Condition{{Column: "score", Is: similarity.Below, Value: 2.5}}},
-		{"c", []similarity.Condition{{Column: "score", Is: similarity.In, Value: []float64{2.5}}}},
-		{"ac", []similarity.Condition{{Column: "reply", Value: true}}},
-		{"b", []similarity.Condition{{Column: "at", Is: similarity.AtLeast, Value: time.Date(2020, 6, 2, 0, 0, 0, 0, time.UTC)}}},
-		{"c", []similarity.Condition{{Column: "reply", Value: true}, {Column: "score", Is: similarity.Above, Value: 1.0}}},
-	} {
-		g, err := f.Where(c.conditions...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hits, err := g.Nearest(t.Context(), []vector.Vector{{Space: "s", Values: []float32{0}}}, 10)
-		if err != nil {
-			t.Fatalf("%v: %v", c.conditions, err)
-		}
-		got := ""
-		for _, h := range hits[0] {
-			got += h.ID
-		}
-		if got != c.want {
-			t.Errorf("%v: found %q, want %q", c.conditions, got, c.want)
-		}
+	similaritytest.TestWhere(t, func(conditions ...similarity.Condition) (similarity.Finder, error) { return f.Where(conditions...) })
+	// A bound may lie between the numbers of a column.
+	between, err := f.Where(similarity.Condition{Column: "favorites", Is: similarity.Above, Value: 1.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits, err := between.Nearest(t.Context(), []vector.Vector{{Space: "s", Values: []float32{0}}}, 10)
+	if err != nil || len(hits[0]) != 1 || hits[0][0].ID != "b" {
+		t.Errorf("above 1.5: found %v, %v, want b", hits, err)
 	}
 	for _, column := range []string{`a" OR TRUE --`, strings.Repeat("a", 64)} {
 		if _, err := f.Where(similarity.Condition{Column: column, Value: 1}); err == nil {
