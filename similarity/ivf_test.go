@@ -196,43 +196,14 @@ func TestIVFChangesAtRandom(t *testing.T) {
 
 func ivfChanges(t *testing.T, rng *rand.Rand, metric Metric, options []Option) {
 	t.Helper()
-	const dim = 5
 	x, err := NewIVF(metric, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make(map[string]vector.Vector)
-	random := func() vector.Vector {
-		v := vector.Vector{Space: "s", Values: make([]float32, dim)}
-		for j := range v.Values {
-			v.Values[j] = float32(rng.IntN(9) - 4) // ties
-		}
-		v.Values[0] += 0.5
-		return v
-	}
+	c := &changes{rng: rng, ids: 2000, adds: 300, deletes: 200, all: make(map[string]vector.Vector)}
 	for round := range 25 {
-		var items []Item
-		for range rng.IntN(300) {
-			items = append(items, Item{fmt.Sprint(rng.IntN(2000)), random()})
-		}
-		if err := x.Add(items...); err != nil {
-			t.Fatal(err)
-		}
-		maps.Copy(all, byID(items))
-		var gone []string
-		for range rng.IntN(200) {
-			gone = append(gone, fmt.Sprint(rng.IntN(2000)))
-		}
-		if round%10 == 9 {
-			gone = slices.Collect(maps.Keys(all))
-		}
-		for _, id := range gone {
-			delete(all, id)
-		}
-		if err := x.Delete(gone...); err != nil || x.Len() != len(all) {
-			t.Fatalf("%v: %v, %d are there; want %d", metric, err, x.Len(), len(all))
-		}
-		if round%7 == 3 && len(all) > 1 {
+		c.apply(t, x, round%10 == 9)
+		if round%7 == 3 && len(c.all) > 1 {
 			if err := x.Train(t.Context(), rng.IntN(30)); err != nil {
 				t.Fatal(err)
 			}
@@ -246,13 +217,13 @@ func ivfChanges(t *testing.T, rng *rand.Rand, metric Metric, options []Option) {
 			if x, err = LoadIVF(&saved, options...); err != nil {
 				t.Fatal(err)
 			}
-			if len(all) > 0 && (x.Lists() != lists || x.Probes() != probes) {
+			if len(c.all) > 0 && (x.Lists() != lists || x.Probes() != probes) {
 				t.Fatalf("saved with %d of %d lists, loaded with %d of %d", probes, lists, x.Probes(), x.Lists())
 			}
 		}
-		qs := []vector.Vector{random(), random(), random()}
+		qs := []vector.Vector{c.random(), c.random(), c.random()}
 		keep := func(id string) bool { return !strings.HasSuffix(id, "7") }
-		kept := maps.Clone(all)
+		kept := maps.Clone(c.all)
 		maps.DeleteFunc(kept, func(id string, _ vector.Vector) bool { return !keep(id) })
 		for _, probes := range []int{1, 3, math.MaxInt32} {
 			for _, k := range []int{12, 1000} {

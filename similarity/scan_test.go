@@ -288,54 +288,25 @@ func TestChangesAtRandom(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	for i, metric := range append(metrics, metrics...) {
-		const dim = 5
 		x := NewIndex(metric)
 		if i >= len(metrics) {
 			x = NewIndex(metric, Quantized())
 		}
-		all := make(map[string]vector.Vector)
-		random := func() vector.Vector {
-			v := vector.Vector{Space: "s", Values: make([]float32, dim)}
-			for j := range v.Values {
-				v.Values[j] = float32(rng.IntN(9) - 4) // ties
-			}
-			v.Values[0] += 0.5
-			return v
-		}
+		c := &changes{rng: rng, ids: 900, adds: 150, deletes: 150, all: make(map[string]vector.Vector)}
 		compacted := 0
 		for round := range 300 {
 			before := len(x.table.next.views)
-			var items []Item
-			for range rng.IntN(150) {
-				items = append(items, Item{fmt.Sprint(rng.IntN(900)), random()})
-			}
-			if err := x.Add(items...); err != nil {
-				t.Fatal(err)
-			}
-			maps.Copy(all, byID(items))
-			var gone []string
-			for range rng.IntN(150) {
-				gone = append(gone, fmt.Sprint(rng.IntN(900)))
-			}
-			if round%50 == 49 {
-				gone = slices.Collect(maps.Keys(all))
-			}
-			for _, id := range gone {
-				delete(all, id)
-			}
-			if err := x.Delete(gone...); err != nil || x.Len() != len(all) {
-				t.Fatalf("%v: %v, %d are there; want %d", metric, err, x.Len(), len(all))
-			}
+			c.apply(t, x, round%50 == 49)
 			if s := x.table.snapshot(); before > 0 && len(s.views) > 0 && s.views[0].rows < 2*s.live+2*simd.Block {
 				compacted++
 			}
-			qs := []vector.Vector{random(), random()}
+			qs := []vector.Vector{c.random(), c.random()}
 			keep := func(id string) bool { return !strings.HasSuffix(id, "7") }
 			got, err := x.Where(keep).Nearest(t.Context(), qs, 12)
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept := maps.Clone(all)
+			kept := maps.Clone(c.all)
 			maps.DeleteFunc(kept, func(id string, _ vector.Vector) bool { return !keep(id) })
 			for i, q := range qs {
 				if want := exact(t, metric, kept, q.Values, 12); !slices.Equal(got[i], want) {
