@@ -60,6 +60,9 @@ func newRealRig(t *testing.T, cluster *kafkaserver.Cluster, topic string, partit
 	if err := createTopics(ctx, client, partitions, r.in, r.out); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.feed.Open(ctx); err != nil { // nothing is broken yet
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		for _, w := range append(r.ended, r.workers...) {
 			if t.Failed() {
@@ -178,12 +181,16 @@ func (r *realRig) run(name string, rounds, records int, disturb func(r *realRig,
 			for range chunks {
 				if err := r.feed.Send(ctx, records/rounds/chunks); err != nil {
 					r.t.Error(err)
+					return
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
 		})
 		disturb(r, round)
 		feeding.Wait()
+		if r.t.Failed() { // of what was not fed nothing can be said
+			r.t.FailNow()
+		}
 		r.alive()
 	}
 	r.settle(ctx)

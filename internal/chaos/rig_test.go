@@ -78,6 +78,9 @@ func newRig(t *testing.T, delivery stage.Delivery) *rig {
 		all:    make(map[string]*member),
 	}
 	t.Cleanup(r.feed.Close)
+	if err := r.feed.Open(t.Context()); err != nil { // nothing is broken yet
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	var keeping sync.WaitGroup
 	keeping.Go(func() { r.keepGroup(ctx) })

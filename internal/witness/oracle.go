@@ -21,24 +21,40 @@ type Feed struct {
 	sent   int
 }
 
-// Send writes n more records.
+// Open gets the feed ready, as its first Send does too. Who breaks brokers opens
+// it before: that it gets its producer's id is the one thing that franz-go
+// gives up when a broker goes away.
+func (f *Feed) Open(ctx context.Context) error {
+	if f.client != nil {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.Brokers...), kgo.DefaultProduceTopic(f.Topic))
+	if err != nil {
+		return fmt.Errorf("witness: feed %s: %w", f.Topic, err)
+	}
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		client.Close()
+		return fmt.Errorf("witness: feed %s: %w", f.Topic, err)
+	}
+	f.client = client
+	return nil
+}
+
+// Send writes n more records. What it could not write counts as not sent.
 func (f *Feed) Send(ctx context.Context, n int) error {
-	if f.client == nil {
-		client, err := kgo.NewClient(kgo.SeedBrokers(f.Brokers...), kgo.DefaultProduceTopic(f.Topic))
-		if err != nil {
-			return fmt.Errorf("chaos: %w", err)
-		}
-		f.client = client
+	if err := f.Open(ctx); err != nil {
+		return err
 	}
 	recs := make([]*kgo.Record, n)
 	for i := range recs {
-		key := f.sent % f.Keys
-		recs[i] = &kgo.Record{Key: strconv.AppendInt(nil, int64(key), 10), Value: fmt.Appendf(nil, "%d:%d", key, f.sent/f.Keys)}
-		f.sent++
+		number := f.sent + i
+		key := number % f.Keys
+		recs[i] = &kgo.Record{Key: strconv.AppendInt(nil, int64(key), 10), Value: fmt.Appendf(nil, "%d:%d", key, number/f.Keys)}
 	}
 	if err := f.client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
-		return fmt.Errorf("chaos: feed %s: %w", f.Topic, err)
+		return fmt.Errorf("witness: feed %s: %w", f.Topic, err)
 	}
+	f.sent += n
 	return nil
 }
 
