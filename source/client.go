@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -64,6 +65,21 @@ func (c *groupClient) apart(b *sarama.Broker) (*sarama.Broker, error) {
 		return c.fetches.Broker(b.ID())
 	}
 	return f, nil
+}
+
+// PartitionNotReadable asks for leaders again, for a moment. sarama's consumer
+// group waits here before it reads a partition that has none, and looks again
+// every 5 s, but does not ask: a member that joined while a broker came back would
+// be silent until the next refresh of Metadata.RefreshFrequency, 10 minutes.
+func (c *groupClient) PartitionNotReadable(topic string, partition int32) bool {
+	for range 10 { // no context tells of the end of the claim
+		if !c.Client.PartitionNotReadable(topic, partition) {
+			return false
+		}
+		time.Sleep(100 * time.Millisecond)
+		_ = c.RefreshMetadata(topic) // if it fails, the partition is still not readable
+	}
+	return c.Client.PartitionNotReadable(topic, partition)
 }
 
 // Close closes all connections.
