@@ -1,7 +1,6 @@
 package similarity
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -156,7 +155,16 @@ func (s *search) merge(other *search) {
 }
 
 // compare orders candidates: the most promising first.
-func (c candidate) compare(other candidate) int { return cmp.Compare(c.low, other.low) }
+// There are no NaNs, for which cmp.Compare takes twice the time.
+func (c candidate) compare(other candidate) int {
+	switch {
+	case c.low < other.low:
+		return -1
+	case c.low > other.low:
+		return 1
+	}
+	return 0
+}
 
 // floatHeap keeps the lowest numbers, with the highest of them on top.
 type floatHeap []float64

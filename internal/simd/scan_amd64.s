@@ -175,6 +175,17 @@ sum:
 	VFMADD231PS Y12, Q, A;          \
 	VFMADD231PS Y13, Q, B
 
+// A line, at off, for the group, whose values are at value.
+#define LINE_GROUP_AVX2(line, value) \
+	VMOVUPS line(R8), Y12;                \
+	VMOVUPS line+32(R8), Y13;             \
+	QUERY_AVX2(value, Y14, Y0, Y1);       \
+	QUERY_AVX2(value+4, Y15, Y2, Y3);     \
+	QUERY_AVX2(value+8, Y14, Y4, Y5);     \
+	QUERY_AVX2(value+12, Y15, Y6, Y7);    \
+	QUERY_AVX2(value+16, Y14, Y8, Y9);    \
+	QUERY_AVX2(value+20, Y15, Y10, Y11)
+
 // Stores query j's 16 dot products, and their bits; the rows' sizes are in
 // Y12 and Y13.
 #define CUT_AVX2(j, A, B) \
@@ -223,22 +234,27 @@ panel:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-line:
-	PREFETCHT1 (R10)
-	ADDQ R11, R10
-	VMOVUPS (R8), Y12
-	VMOVUPS 32(R8), Y13
-	QUERY_AVX2(0, Y14, Y0, Y1)
-	QUERY_AVX2(4, Y15, Y2, Y3)
-	QUERY_AVX2(8, Y14, Y4, Y5)
-	QUERY_AVX2(12, Y15, Y6, Y7)
-	QUERY_AVX2(16, Y14, Y8, Y9)
-	QUERY_AVX2(20, Y15, Y10, Y11)
-	ADDQ $64, R8
-	ADDQ $24, BX
-	DECQ CX
-	JNZ  line
+	SUBQ $2, CX
+	JLT  one
 
+two: // at a time, so that counting takes little of what multiplies
+	PREFETCHT1 (R10)
+	PREFETCHT1 (R10)(R11*1)
+	LEAQ (R10)(R11*2), R10
+	LINE_GROUP_AVX2(0, 0)
+	LINE_GROUP_AVX2(64, 24)
+	ADDQ $128, R8
+	ADDQ $48, BX
+	SUBQ $2, CX
+	JGE  two
+
+one:
+	ADDQ $2, CX
+	JZ   cut
+	LINE_GROUP_AVX2(0, 0)
+	ADDQ $64, R8
+
+cut:
 	VMOVUPS (R14), Y12
 	VMOVUPS 32(R14), Y13
 	CUT_AVX2(0, Y0, Y1)
