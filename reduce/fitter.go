@@ -18,6 +18,10 @@ import (
 // PCAFitter learns a [PCA] from vectors as they come. It keeps their
 // covariance and no vector: memory is 8 bytes x dimension squared.
 //
+// Products are rounded to float32, and summed so for 64 vectors; all else is in
+// float64. That leaves the variances errors of some 1e-8 of the largest one, and
+// turns components by as much over the gap between their variance and the next.
+//
 // The zero PCAFitter is ready; the first vector fixes space and dimension. It
 // is for one goroutine; several, a shard of the vectors each, can be merged.
 //
@@ -37,9 +41,17 @@ type PCAFitter struct {
 	block   []float32 // blockRows x dim, the vectors that are not yet in the sums
 	pending int       // how many they are
 
-	// Two blocks as the kernel wants them, Tile columns of all vectors after the
-	// other: while one is multiplied, the next one is made.
-	panels [2][]float64
+	// Two blocks as the kernel wants them, in panels of simd.Columns columns of all
+	// vectors: while one is multiplied, the next one is made.
+	panels [2]panels
+}
+
+// panels are a block's vectors less the shift, times a power of two for each
+// panel, so that no product is too large or too small for a float32.
+type panels struct {
+	values []float32 // panel after panel
+	rows   int
+	scales []float64 // a panel
 }
 
 // blockRows is how many vectors are multiplied at once: so many that waiting for
@@ -50,8 +62,8 @@ const blockRows = 256
 // maxDim keeps a mistaken dimension from asking for a matrix of gigabytes.
 const maxDim = 1 << 14
 
-// stride is the dimension in whole tiles.
-func (f *PCAFitter) stride() int { return (f.dim + simd.Tile - 1) / simd.Tile * simd.Tile }
+// stride is the dimension in whole panels.
+func (f *PCAFitter) stride() int { return (f.dim + simd.Columns - 1) / simd.Columns * simd.Columns }
 
 // start sets space and dimension.
 func (f *PCAFitter) start(space string, dim int) {
@@ -60,7 +72,7 @@ func (f *PCAFitter) start(space string, dim int) {
 	f.products = make([]float64, f.stride()*f.stride())
 	f.block = make([]float32, blockRows*dim)
 	for i := range f.panels {
-		f.panels[i] = make([]float64, blockRows*f.stride())
+		f.panels[i] = panels{values: make([]float32, blockRows*f.stride()), scales: make([]float64, f.stride()/simd.Columns)}
 	}
 }
 
@@ -148,35 +160,56 @@ func (f *PCAFitter) sum(vs []vector.Vector) {
 		floats.Scale(1/float64(len(first)), f.shift)
 	}
 	// Every value is summed by one goroutine: nothing depends on how many there are.
-	panels, stride, kernel := f.stride()/simd.Tile, f.stride(), simd.Best()
-	var now []float64 // the block that is multiplied
-	for len(vs) > 0 || now != nil {
-		next := vs[:min(blockRows, len(vs))]
-		vs = vs[len(next):]
-		size, nextSize := len(now)/panels, len(next)*simd.Tile
-		each(2*panels, func(i int) {
-			if p := i - panels; p >= 0 {
-				f.fill(f.panels[1][p*nextSize:(p+1)*nextSize], p*simd.Tile, next)
-			} else if p = i; now != nil {
-				kernel.Outers(f.products[p*simd.Tile*(stride+1):], stride, now[p*size:(p+1)*size], now[p*size:])
+	now, next, stride, kernel := &f.panels[0], &f.panels[1], f.stride(), simd.Best()
+	count := len(now.scales)
+	for now.rows = 0; len(vs) > 0 || now.rows > 0; now, next = next, now {
+		rows := vs[:min(blockRows, len(vs))]
+		vs, next.rows = vs[len(rows):], len(rows)
+		each(2*count, func(i int) {
+			if p := i - count; p >= 0 {
+				f.fill(next, p, rows)
+				return
+			}
+			a := now.of(i)
+			for p := i; p < count; p++ {
+				to := f.products[i*simd.Columns*stride+p*simd.Columns:]
+				kernel.Products(to, stride, a, now.of(p), 1/(now.scales[i]*now.scales[p]))
 			}
 		})
-		f.panels[0], f.panels[1] = f.panels[1], f.panels[0]
-		if now = nil; len(next) > 0 {
-			now = f.panels[0][:panels*nextSize]
-		}
 	}
 }
 
-// fill makes the panel of the columns from first on, and their sums.
-func (f *PCAFitter) fill(panel []float64, first int, rows []vector.Vector) {
-	width := min(simd.Tile, f.dim-first)
+// of is panel i.
+func (p *panels) of(i int) []float32 {
+	return p.values[i*p.rows*simd.Columns : (i+1)*p.rows*simd.Columns]
+}
+
+// fill makes a panel of rows, and their sums.
+func (f *PCAFitter) fill(to *panels, p int, rows []vector.Vector) {
+	first := p * simd.Columns
+	width := min(simd.Columns, f.dim-first)
 	shift, sums := f.shift[first:first+width], f.sums[first:first+width]
+	panel := to.of(p)
+	var largest float64
 	for r, v := range rows {
-		to := panel[r*simd.Tile : (r+1)*simd.Tile]
+		of := panel[r*simd.Columns:][:width]
 		for i, x := range v.Values[first : first+width] {
-			to[i] = float64(x) - shift[i]
-			sums[i] += to[i]
+			d := float64(x) - shift[i]
+			sums[i] += d
+			of[i] = float32(d)
+			largest = max(largest, math.Abs(d))
+		}
+	}
+	to.scales[p] = 1
+	if largest == 0 || largest > 0x1p-30 && largest < 0x1p30 {
+		return
+	}
+	_, exponent := math.Frexp(largest)
+	to.scales[p] = math.Ldexp(1, -exponent)
+	for r, v := range rows {
+		of := panel[r*simd.Columns:]
+		for i, x := range v.Values[first : first+width] {
+			of[i] = float32((float64(x) - shift[i]) * to.scales[p])
 		}
 	}
 }

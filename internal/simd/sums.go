@@ -25,24 +25,6 @@ func (k Kernel) Outer(c []float64, cStride int, a, b []float64, bStride int) {
 	k.outer(c, cStride, a, b, bStride, rows)
 }
 
-// Outers is an [Kernel.Outer] with each of the panels of b, one after the other,
-// of as many values as a; their squares of c are side by side. It gives the same
-// bits.
-func (k Kernel) Outers(c []float64, cStride int, a, b []float64) {
-	if len(a) < Tile {
-		return
-	}
-	panels := len(b) / len(a)
-	done := 0
-	if k != Portable && panels > 0 {
-		_ = c[(Tile-1)*cStride+panels*Tile-1]
-		done = k.outers(c, cStride, a, b, panels)
-	}
-	for p := done; p < panels; p++ {
-		k.Outer(c[p*Tile:], cStride, a, b[p*len(a):(p+1)*len(a)], Tile)
-	}
-}
-
 // AddRows adds to y rows of as many values, stride apart, the first s[0] times
 // and so on. It gives the bits of an [Kernel.AddScaled] a row, and keeps y in
 // registers.

@@ -12,16 +12,6 @@ func (k Kernel) outer(c []float64, cStride int, a, b []float64, bStride, rows in
 	outerAVX2(&c[half*cStride], cStride, &a[half], &b[0], bStride, rows)
 }
 
-// outers does as many panels at once as it can, and tells how many.
-func (k Kernel) outers(c []float64, cStride int, a, b []float64, panels int) int {
-	done := 0
-	for k == AVX512 && done+3 <= panels {
-		outer3AVX512(&c[done*Tile], cStride, &a[0], &b[done*len(a)], len(a)/Tile)
-		done += 3
-	}
-	return done
-}
-
 // addRows does whole vectors: as many as there are registers for, and the rest
 // one by one.
 func (k Kernel) addRows(y, s, rows []float64, stride int) {
@@ -71,9 +61,6 @@ func outerAVX2(c *float64, cStride int, a, b *float64, bStride, rows int)
 
 //go:noescape
 func outerAVX512(c *float64, cStride int, a, b *float64, bStride, rows int)
-
-//go:noescape
-func outer3AVX512(c *float64, cStride int, a, b *float64, rows int)
 
 //go:noescape
 func addRows8AVX2(y, s, rows *float64, stride, n int)

@@ -30,5 +30,3 @@ func (k Kernel) update(x []float64, a float64, v []float64, b float64, w []float
 		y[i] = math.FMA(s, x[i], y[i])
 	}
 }
-
-func (k Kernel) outers(c []float64, cStride int, a, b []float64, panels int) int { return 0 }

@@ -12,5 +12,3 @@ func (k Kernel) addScaled(y []float64, s float64, x []float64) {}
 
 func (k Kernel) update(x []float64, a float64, v []float64, b float64, w []float64, s float64, y []float64) {
 }
-
-func (k Kernel) outers(c []float64, cStride int, a, b []float64, panels int) int { return 0 }

@@ -62,31 +62,6 @@ func TestOuter(t *testing.T) {
 	}
 }
 
-func TestOuters(t *testing.T) {
-	rng := rand.New(rand.NewPCG(7, 8))
-	for rows := range 20 {
-		for panels := range 9 {
-			stride := panels*simd.Tile + rng.IntN(20)
-			a, b := wild(rng, rows*simd.Tile), wild(rng, panels*rows*simd.Tile)
-			before := wild(rng, (simd.Tile-1)*stride+max(panels, 1)*simd.Tile)
-			want := slices.Clone(before)
-			for p := range panels {
-				simd.Portable.Outer(want[p*simd.Tile:], stride, a, b[p*len(a):(p+1)*len(a)], simd.Tile)
-			}
-			for _, k := range kernels() {
-				c, fence := fenced(before)
-				a, _ := fenced(a)
-				b, _ := fenced(b)
-				k.Outers(c, stride, a, b)
-				if !slices.Equal(c, want) {
-					t.Fatalf("%v, %d panels of %d rows: other sums than one by one", k, panels, rows)
-				}
-				intact(t, fence)
-			}
-		}
-	}
-}
-
 func TestAddScaledAndUpdate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for n := range 70 {

@@ -1,0 +1,78 @@
+package simd
+
+import "math"
+
+const (
+	// Columns is how many columns a panel of [Kernel.Products] has.
+	Columns = 16
+	// run is how many products are added in float32 before their sum is added
+	// in float64: so many that this takes little of the time, and so few that
+	// roundings stay small.
+	run = 64
+)
+
+// Products adds unit a'b to c, for each of the panels of b, one after the other;
+// their squares of [Columns] x Columns values of c are side by side, its rows
+// cStride apart. A panel has Columns values a row, and nothing between them; a is
+// one, and b's have as many rows.
+//
+// Values are multiplied and added in float32, 64 rows one after the other, fused;
+// such sums, times unit, are added in float64. So each of them is within gamma(64)
+// of what it should be, of the sum of its products' sizes (see [Bound]), and all
+// kernels give the same bits. k must be at most [Best].
+func (k Kernel) Products(c []float64, cStride int, a, b []float32, unit float64) {
+	if len(a) < Columns {
+		return
+	}
+	for p := 0; p+len(a) <= len(b); p += len(a) {
+		square := c[p/len(a)*Columns:]
+		square = square[:(Columns-1)*cStride+Columns]
+		for first := 0; first < len(a); first += run * Columns {
+			end := min(first+run*Columns, len(a))
+			k.product(square, cStride, a[first:end], b[p+first:p+end], unit)
+		}
+	}
+}
+
+// portableProduct adds a run's products.
+func portableProduct(c []float64, cStride int, a, b []float32, unit float64) {
+	for i := range Columns {
+		var sums [Columns]float32
+		for at := 0; at < len(a); at += Columns {
+			v := a[at+i]
+			for j, w := range (*[Columns]float32)(b[at:]) {
+				sums[j] = fma32(v, w, sums[j])
+			}
+		}
+		to := (*[Columns]float64)(c[i*cStride:])
+		for j, sum := range sums {
+			to[j] += unit * float64(sum)
+		}
+	}
+}
+
+// roundedOnce is v w + s in float32. The product is exact in float64; rounding the
+// sum there, and then to float32, is rounding once but where the first one ends
+// half way between two float32. Then, and where float32 have fewer bits, the sum's
+// last bit is made 1 if anything was lost of it, so that the second rounding does
+// what it would do with the true sum (S. Boldo and G. Melquiond, Emulation of a FMA
+// and correctly rounded sums: proved algorithms using rounding to odd).
+func roundedOnce(v, w, s float32) float32 {
+	const below, half = 1<<29 - 1, 1 << 28 // the bits that float32 has not
+	a, b := float64(v)*float64(w), float64(s)
+	sum := a + b
+	bits := math.Float64bits(sum)
+	if bits&below != half && math.Abs(sum) >= 0x1p-126 {
+		return float32(sum)
+	}
+	back := sum - a
+	lost := (a - (sum - back)) + (b - back)
+	if bits&1 == 0 && lost != 0 && lost == lost {
+		if (lost > 0) == (sum > 0) {
+			sum = math.Float64frombits(bits + 1)
+		} else {
+			sum = math.Float64frombits(bits - 1)
+		}
+	}
+	return float32(sum)
+}

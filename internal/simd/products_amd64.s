@@ -1,0 +1,114 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// The products keep rows of 16 float32 sums in registers, one for each column of
+// a that is taken, and walk down the rows of a (SI) and b (BX): each value of a, in
+// all lanes, is multiplied with b's row, in Y12 and Y13. At the end the sums, times
+// unit (Y15), are added to c (DI), whose rows are DX bytes apart.
+
+// The sums A and B of the column of a at off.
+#define COLUMN(off, V, A, B) \
+	VBROADCASTSS off(SI), V; \
+	VFMADD231PS Y12, V, A;   \
+	VFMADD231PS Y13, V, B
+
+// Adds 8 sums, whose lower half is LOW, at off.
+#define EIGHT(off, LOW, ALL) \
+	VCVTPS2PD LOW, Y12;          \
+	VEXTRACTF128 $1, ALL, X13;   \
+	VCVTPS2PD X13, Y13;          \
+	VMULPD Y15, Y12, Y12;        \
+	VMULPD Y15, Y13, Y13;        \
+	VADDPD off(DI), Y12, Y12;    \
+	VADDPD off+32(DI), Y13, Y13; \
+	VMOVUPD Y12, off(DI);        \
+	VMOVUPD Y13, off+32(DI)
+
+// Adds a row of sums, and goes on to the next one.
+#define ROW(LOWA, A, LOWB, B) \
+	EIGHT(0, LOWA, A);  \
+	EIGHT(64, LOWB, B); \
+	ADDQ DX, DI
+
+// func products6AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
+TEXT ·products6AVX2(SB), NOSPLIT, $0-48
+	MOVQ c+0(FP), DI
+	MOVQ cStride+8(FP), DX
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), BX
+	MOVQ rows+32(FP), CX
+	SHLQ $3, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+row:
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	COLUMN(0, Y14, Y0, Y1)
+	COLUMN(4, Y15, Y2, Y3)
+	COLUMN(8, Y14, Y4, Y5)
+	COLUMN(12, Y15, Y6, Y7)
+	COLUMN(16, Y14, Y8, Y9)
+	COLUMN(20, Y15, Y10, Y11)
+	ADDQ $64, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNZ  row
+
+	VBROADCASTSD unit+40(FP), Y15
+	ROW(X0, Y0, X1, Y1)
+	ROW(X2, Y2, X3, Y3)
+	ROW(X4, Y4, X5, Y5)
+	ROW(X6, Y6, X7, Y7)
+	ROW(X8, Y8, X9, Y9)
+	ROW(X10, Y10, X11, Y11)
+	VZEROUPPER
+	RET
+
+// func products4AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
+TEXT ·products4AVX2(SB), NOSPLIT, $0-48
+	MOVQ c+0(FP), DI
+	MOVQ cStride+8(FP), DX
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), BX
+	MOVQ rows+32(FP), CX
+	SHLQ $3, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+row:
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	COLUMN(0, Y14, Y0, Y1)
+	COLUMN(4, Y15, Y2, Y3)
+	COLUMN(8, Y14, Y4, Y5)
+	COLUMN(12, Y15, Y6, Y7)
+	ADDQ $64, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNZ  row
+
+	VBROADCASTSD unit+40(FP), Y15
+	ROW(X0, Y0, X1, Y1)
+	ROW(X2, Y2, X3, Y3)
+	ROW(X4, Y4, X5, Y5)
+	ROW(X6, Y6, X7, Y7)
+	VZEROUPPER
+	RET

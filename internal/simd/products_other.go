@@ -1,0 +1,17 @@
+//go:build !amd64 || purego
+
+package simd
+
+import "runtime"
+
+func (k Kernel) product(c []float64, cStride int, a, b []float32, unit float64) {
+	portableProduct(c, cStride, a, b, unit)
+}
+
+// fma32 leaves it to arm64's compiler, which fuses what the language lets it.
+func fma32(v, w, s float32) float32 {
+	if runtime.GOARCH == "arm64" {
+		return v*w + s
+	}
+	return roundedOnce(v, w, s)
+}
