@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/millrace-go/millrace/internal/eigen"
+	"github.com/millrace-go/millrace/internal/parallel"
 	"github.com/millrace-go/millrace/internal/simd"
 	"github.com/millrace-go/millrace/similarity/vector"
 )
@@ -115,7 +113,7 @@ func (f *PCAFitter) Add(vs ...vector.Vector) error {
 func checkAll(vs []vector.Vector, space string, dim int) error {
 	const some = 256
 	errs := make([]error, (len(vs)+some-1)/some)
-	each(len(errs), func(part int) {
+	parallel.Each(len(errs), func(part int) {
 		for i, v := range vs[part*some : min(part*some+some, len(vs))] {
 			if err := v.CheckIn(space, dim); err != nil {
 				errs[part] = fmt.Errorf("reduce: vector %d: %w", part*some+i, err)
@@ -165,7 +163,7 @@ func (f *PCAFitter) sum(vs []vector.Vector) {
 	for now.rows = 0; len(vs) > 0 || now.rows > 0; now, next = next, now {
 		rows := vs[:min(blockRows, len(vs))]
 		vs, next.rows = vs[len(rows):], len(rows)
-		each(2*count, func(i int) {
+		parallel.Each(2*count, func(i int) {
 			if p := i - count; p >= 0 {
 				f.fill(next, p, rows)
 				return
@@ -212,22 +210,6 @@ func (f *PCAFitter) fill(to *panels, p int, rows []vector.Vector) {
 			of[i] = float32((float64(x) - shift[i]) * to.scales[p])
 		}
 	}
-}
-
-// each calls f for 0 to n-1, several at once.
-func each(n int, f func(i int)) {
-	var next atomic.Int64
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			f(i)
-		}
-	}
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), n) - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
 }
 
 // Merge adds what other has learnt, as if f had been given its vectors too;
@@ -319,12 +301,11 @@ func (f *PCAFitter) prepare() (*PCA, *eigen.Symmetric, error) {
 	f.flush()
 	n := float64(f.count)
 	p := &PCA{inputSpace: f.space, dim: f.dim, count: f.count, mean: make([]float64, f.dim)}
-	covariance := make([]float64, f.dim*f.dim)
+	covariance := make([]float64, f.dim*f.dim) // its upper half
 	for i := range f.dim {
 		p.mean[i] = f.shift[i] + f.sums[i]/n
 		for j := i; j < f.dim; j++ {
-			c := (f.products[i*f.stride()+j] - f.sums[i]*f.sums[j]/n) / (n - 1)
-			covariance[i*f.dim+j], covariance[j*f.dim+i] = c, c
+			covariance[i*f.dim+j] = (f.products[i*f.stride()+j] - f.sums[i]*f.sums[j]/n) / (n - 1)
 		}
 		p.total += covariance[i*f.dim+i]
 	}

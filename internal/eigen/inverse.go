@@ -1,11 +1,14 @@
 package eigen
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 
 	"gonum.org/v1/gonum/floats"
+
+	"github.com/millrace-go/millrace/internal/parallel"
 )
 
 const epsilon = 0x1p-52
@@ -30,49 +33,63 @@ func (s *Symmetric) inverseIterations(count int) ([]float64, error) {
 	if norm == 0 {
 		norm = 1 // all is 0, and every vector an eigenvector
 	}
-	rng := rand.New(rand.NewPCG(1, 2)) // any beginning will do, but always the same
-	lu := newFactors(n)
-	vectors := make([]float64, count*n)
-	spare := make([]float64, n)
+	var clusters []int // where values that are close begin
 	for i := range count {
-		value, x := s.Value(i), vectors[i*n:(i+1)*n]
-		first := i // of the values that are close, one after the other
-		for first > 0 && s.Value(first-1)-value < 1e-6*norm {
-			first--
-		}
-		near := vectors[first*n : i*n]
-		lu.factorize(s.diagonal, s.off, value, norm)
-		found := false
-		for try := 0; try < 5 && !found; try++ {
-			for j := range x {
-				x[j] = rng.NormFloat64()
-			}
-			clearOf(x, near)
-			for range 3 {
-				floats.Scale(epsilon*norm, x)
-				lu.solve(x)
-				clearOf(x, near)
-			}
-			found = s.residual(x, value, spare) <= 1e-12*norm
-		}
-		if !found {
-			return nil, fmt.Errorf("eigen: the vector of eigenvalue %d was not found", i)
+		if i == 0 || s.Value(i-1)-s.Value(i) >= 1e-6*norm {
+			clusters = append(clusters, i)
 		}
 	}
-	return vectors, nil
+	vectors := make([]float64, count*n)
+	errs := make([]error, len(clusters))
+	parallel.Each(len(clusters), func(c int) {
+		first, end := clusters[c], count
+		if c+1 < len(clusters) {
+			end = clusters[c+1]
+		}
+		lu, spare := newFactors(n), make([]float64, n)
+		for i := first; i < end && errs[c] == nil; i++ {
+			x, near := vectors[i*n:(i+1)*n], vectors[first*n:i*n]
+			if !s.iterate(x, near, i, norm, lu, spare) {
+				errs[c] = fmt.Errorf("eigen: the vector of eigenvalue %d was not found", i)
+			}
+		}
+	})
+	return vectors, errors.Join(errs...)
+}
+
+// iterate makes x the vector of eigenvalue i, orthogonal to those near.
+func (s *Symmetric) iterate(x, near []float64, i int, norm float64, lu *factors, spare []float64) bool {
+	value := s.Value(i)
+	lu.factorize(s.diagonal, s.off, value, norm)
+	rng := rand.New(rand.NewPCG(1, uint64(i))) // any beginning will do, but always the same
+	for range 5 {
+		for j := range x {
+			x[j] = rng.Float64() - 0.5
+		}
+		clearOf(x, near)
+		for range 3 {
+			floats.Scale(epsilon*norm, x)
+			lu.solve(x)
+			clearOf(x, near)
+		}
+		if s.residual(x, value, spare) <= 1e-12*norm {
+			return true
+		}
+	}
+	return false
 }
 
 // clearOf makes x a unit vector orthogonal to the unit vectors in near. Once
 // more does away with what rounding left.
 func clearOf(x, near []float64) {
 	for range 2 {
-		floats.Scale(1/floats.Norm(x, 2), x)
+		floats.Scale(1/length(x), x)
 		for at := 0; at < len(near); at += len(x) {
 			v := near[at : at+len(x)]
 			floats.AddScaled(x, -floats.Dot(x, v), v)
 		}
 	}
-	floats.Scale(1/floats.Norm(x, 2), x)
+	floats.Scale(1/length(x), x)
 }
 
 // residual is the length of T x - value x; infinite where x is not finite.
@@ -86,7 +103,7 @@ func (s *Symmetric) residual(x []float64, value float64, y []float64) float64 {
 			y[i] += s.off[i] * x[i+1]
 		}
 	}
-	if r := floats.Norm(y, 2); r == r {
+	if r := length(y); r == r {
 		return r
 	}
 	return math.Inf(1)

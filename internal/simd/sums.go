@@ -62,18 +62,40 @@ func (k Kernel) AddScaled(y []float64, s float64, x []float64) {
 	}
 }
 
-// Update adds a v + b w to x, and then s x to y; all are of one length. It
-// walks over x once, and is fused as [Kernel.AddScaled] is.
-func (k Kernel) Update(x []float64, a float64, v []float64, b float64, w []float64, s float64, y []float64) {
-	v, w, y = v[:len(x)], w[:len(x)], y[:len(x)]
-	n := 0
-	if k != Portable && len(x) >= Tile {
-		n = len(x) &^ (Tile - 1)
-		k.update(x[:n], a, v[:n], b, w[:n], s, y[:n])
+// PairRows is how many rows [Kernel.Pair] takes.
+const PairRows = 4
+
+// Pair multiplies rows of a, stride apart and of as many values as x, from both
+// sides while it reads them once: it adds their products with x to sums, and to y
+// the rows, the first s[0] times and so on. That many values must be a multiple
+// of 4.
+//
+// A product with x is four sums of every fourth value, which are added in the end.
+// All is fused, so that all kernels give the same bits.
+func (k Kernel) Pair(sums *[PairRows]float64, y, a []float64, stride int, s, x []float64) {
+	if len(x) == 0 {
+		return
 	}
-	for i := n; i < len(x); i++ {
-		x[i] = math.FMA(b, w[i], math.FMA(a, v[i], x[i]))
-		y[i] = math.FMA(s, x[i], y[i])
+	y, s, a = y[:len(x)], s[:PairRows], a[:(PairRows-1)*stride+len(x)]
+	var lanes [PairRows][4]float64
+	if k == Portable {
+		pair(&lanes, y, a, stride, s, x)
+	} else {
+		k.pair(&lanes, y, a, stride, s, x)
+	}
+	for r, l := range lanes {
+		sums[r] += (l[0] + l[1]) + (l[2] + l[3])
+	}
+}
+
+// pair is Pair in plain Go.
+func pair(lanes *[PairRows][4]float64, y, a []float64, stride int, s, x []float64) {
+	for r := range PairRows {
+		row, l, by := a[r*stride:r*stride+len(x)], &lanes[r], s[r]
+		for j, v := range row {
+			l[j&3] = math.FMA(v, x[j], l[j&3])
+			y[j] = math.FMA(v, by, y[j])
+		}
 	}
 }
 

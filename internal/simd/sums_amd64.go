@@ -47,13 +47,8 @@ func (k Kernel) addScaled(y []float64, s float64, x []float64) {
 	addScaledAVX2(&y[0], s, &x[0], len(x))
 }
 
-// update does whole vectors.
-func (k Kernel) update(x []float64, a float64, v []float64, b float64, w []float64, s float64, y []float64) {
-	if k == AVX512 {
-		updateAVX512(&x[0], a, &v[0], b, &w[0], s, &y[0], len(x))
-		return
-	}
-	updateAVX2(&x[0], a, &v[0], b, &w[0], s, &y[0], len(x))
+func (k Kernel) pair(lanes *[PairRows][4]float64, y, a []float64, stride int, s, x []float64) {
+	pairAVX2(&lanes[0][0], &y[0], &a[0], stride, &s[0], &x[0], len(x))
 }
 
 //go:noescape
@@ -84,7 +79,4 @@ func addScaledAVX2(y *float64, s float64, x *float64, n int)
 func addScaledAVX512(y *float64, s float64, x *float64, n int)
 
 //go:noescape
-func updateAVX2(x *float64, a float64, v *float64, b float64, w *float64, s float64, y *float64, n int)
-
-//go:noescape
-func updateAVX512(x *float64, a float64, v *float64, b float64, w *float64, s float64, y *float64, n int)
+func pairAVX2(lanes, y, a *float64, stride int, s, x *float64, n int)

@@ -24,9 +24,6 @@ func (k Kernel) addScaled(y []float64, s float64, x []float64) {
 	}
 }
 
-func (k Kernel) update(x []float64, a float64, v []float64, b float64, w []float64, s float64, y []float64) {
-	for i := range x {
-		x[i] = math.FMA(b, w[i], math.FMA(a, v[i], x[i]))
-		y[i] = math.FMA(s, x[i], y[i])
-	}
+func (k Kernel) pair(lanes *[PairRows][4]float64, y, a []float64, stride int, s, x []float64) {
+	pair(lanes, y, a, stride, s, x)
 }

@@ -10,5 +10,5 @@ func (k Kernel) addRows(y, s, rows []float64, stride int) {}
 
 func (k Kernel) addScaled(y []float64, s float64, x []float64) {}
 
-func (k Kernel) update(x []float64, a float64, v []float64, b float64, w []float64, s float64, y []float64) {
+func (k Kernel) pair(lanes *[PairRows][4]float64, y, a []float64, stride int, s, x []float64) {
 }

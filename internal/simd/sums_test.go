@@ -62,32 +62,52 @@ func TestOuter(t *testing.T) {
 	}
 }
 
-func TestAddScaledAndUpdate(t *testing.T) {
+func TestAddScaled(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for n := range 70 {
-		x, y, v, w := wild(rng, n), wild(rng, n), wild(rng, n), wild(rng, n)
-		a, b, s := rng.NormFloat64(), rng.NormFloat64(), rng.NormFloat64()
-		wantAdded, wantX, wantY := slices.Clone(y), slices.Clone(x), slices.Clone(y)
+		x, y := wild(rng, n), wild(rng, n)
+		s := rng.NormFloat64()
+		want := slices.Clone(y)
 		for i := range n {
-			wantAdded[i] = math.FMA(s, x[i], y[i])
-			wantX[i] = math.FMA(b, w[i], math.FMA(a, v[i], x[i]))
-			wantY[i] = math.FMA(s, wantX[i], y[i])
+			want[i] = math.FMA(s, x[i], y[i])
 		}
 		for _, k := range kernels() {
-			x, fenceX := fenced(x)
-			y, fenceY := fenced(y)
-			v, _ := fenced(v)
-			w, _ := fenced(w)
-			added := slices.Clone(y)
-			k.AddScaled(added, s, x)
-			if !slices.Equal(added, wantAdded) {
-				t.Fatalf("%v, %d values: AddScaled gives other bits", k, n)
+			x, _ := fenced(x)
+			y, fence := fenced(y)
+			k.AddScaled(y, s, x)
+			if !slices.Equal(y, want) {
+				t.Fatalf("%v, %d values: other bits than one by one", k, n)
 			}
-			k.Update(x, a, v, b, w, s, y)
-			if !slices.Equal(x, wantX) || !slices.Equal(y, wantY) {
-				t.Fatalf("%v, %d values: Update gives other bits", k, n)
+			intact(t, fence)
+		}
+	}
+}
+
+func TestPair(t *testing.T) {
+	const rows = simd.PairRows
+	rng := rand.New(rand.NewPCG(7, 8))
+	for n := 0; n < 70; n += 4 {
+		stride := n + rng.IntN(9)
+		x, y, s, a, before := wild(rng, n), wild(rng, n), wild(rng, rows), wild(rng, (rows-1)*stride+n), [rows]float64(wild(rng, rows))
+		wantY, want := slices.Clone(y), before
+		for r := range rows {
+			var lanes [4]float64
+			for j, v := range x {
+				lanes[j%4] = math.FMA(a[r*stride+j], v, lanes[j%4])
+				wantY[j] = math.FMA(a[r*stride+j], s[r], wantY[j])
 			}
-			intact(t, fenceX, fenceY)
+			want[r] += (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+		}
+		for _, k := range kernels() {
+			sums := before
+			y, fence := fenced(y)
+			x, _ := fenced(x)
+			a, _ := fenced(a)
+			k.Pair(&sums, y, a, stride, s, x)
+			if sums != want || !slices.Equal(y, wantY) {
+				t.Fatalf("%v, %d values: other bits than one by one", k, n)
+			}
+			intact(t, fence)
 		}
 	}
 }
