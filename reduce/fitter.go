@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -17,7 +18,7 @@ import (
 // covariance and no vector: memory is 8 bytes x dimension squared.
 //
 // Products are rounded to float32, and summed so for 64 vectors; all else is in
-// float64. That leaves the variances errors of some 1e-8 of the largest one, and
+// float64. That leaves the variances errors of some 1e-7 of the largest one, and
 // turns components by as much over the gap between their variance and the next.
 //
 // The zero PCAFitter is ready; the first vector fixes space and dimension. It
@@ -31,10 +32,11 @@ type PCAFitter struct {
 	count int
 
 	// Everything is summed about shift, the mean of the first block: sums about
-	// 0 of values far from 0 would lose the variance to rounding.
-	shift    []float64
-	sums     []float64 // dim: sum of x - shift
-	products []float64 // stride x stride: sum of (x-shift)(x-shift)', in the upper half of dim x dim; the rest is anything
+	// 0 of values far from 0 would lose the variance to rounding. Beyond dim, in
+	// the last panel, all is 0.
+	shift    []float32 // stride
+	sums     []float64 // stride: sum of x - shift
+	products []float64 // stride x stride: sum of (x-shift)(x-shift)', in the upper half; the rest is anything
 
 	block   []float32 // blockRows x dim, the vectors that are not yet in the sums
 	pending int       // how many they are
@@ -66,7 +68,7 @@ func (f *PCAFitter) stride() int { return (f.dim + simd.Columns - 1) / simd.Colu
 // start sets space and dimension.
 func (f *PCAFitter) start(space string, dim int) {
 	f.space, f.dim = space, dim
-	f.sums = make([]float64, dim)
+	f.sums = make([]float64, f.stride())
 	f.products = make([]float64, f.stride()*f.stride())
 	f.block = make([]float32, blockRows*dim)
 	for i := range f.panels {
@@ -148,14 +150,17 @@ func (f *PCAFitter) flush() {
 // sum adds vectors to the sums, a block at a time.
 func (f *PCAFitter) sum(vs []vector.Vector) {
 	if f.shift == nil {
-		f.shift = make([]float64, f.dim)
+		f.shift = make([]float32, f.stride())
 		first := vs[:min(blockRows, len(vs))]
+		mean := make([]float64, f.dim)
 		for _, v := range first {
 			for i, x := range v.Values {
-				f.shift[i] += float64(x)
+				mean[i] += float64(x)
 			}
 		}
-		floats.Scale(1/float64(len(first)), f.shift)
+		for i, sum := range mean {
+			f.shift[i] = float32(sum / float64(len(first)))
+		}
 	}
 	// Every value is summed by one goroutine: nothing depends on how many there are.
 	now, next, stride, kernel := &f.panels[0], &f.panels[1], f.stride(), simd.Best()
@@ -184,30 +189,42 @@ func (p *panels) of(i int) []float32 {
 
 // fill makes a panel of rows, and their sums.
 func (f *PCAFitter) fill(to *panels, p int, rows []vector.Vector) {
-	first := p * simd.Columns
-	width := min(simd.Columns, f.dim-first)
-	shift, sums := f.shift[first:first+width], f.sums[first:first+width]
+	const columns = simd.Columns
+	first, kernel := p*columns, simd.Best()
+	shift, sums := (*[columns]float32)(f.shift[first:]), (*[columns]float64)(f.sums[first:])
 	panel := to.of(p)
-	var largest float64
+	var sizes, last [columns]float32
 	for r, v := range rows {
-		of := panel[r*simd.Columns:][:width]
-		for i, x := range v.Values[first : first+width] {
-			d := float64(x) - shift[i]
-			sums[i] += d
-			of[i] = float32(d)
-			largest = max(largest, math.Abs(d))
+		x := v.Values[first:]
+		if len(x) < columns {
+			copy(last[:], x)
+			x = last[:]
 		}
+		kernel.Center((*[columns]float32)(panel[r*columns:]), (*[columns]float32)(x), shift, sums, &sizes)
 	}
 	to.scales[p] = 1
-	if largest == 0 || largest > 0x1p-30 && largest < 0x1p30 {
-		return
+	if largest := slices.Max(sizes[:]); largest != 0 && (largest < 0x1p-30 || largest > 0x1p30) {
+		f.rescale(to, p, rows)
+	}
+}
+
+// rescale makes a panel whose values are too large or too small.
+func (f *PCAFitter) rescale(to *panels, p int, rows []vector.Vector) {
+	first := p * simd.Columns
+	end := min(first+simd.Columns, f.dim)
+	difference := func(v vector.Vector, i int) float64 { return float64(v.Values[i]) - float64(f.shift[i]) }
+	var largest float64
+	for _, v := range rows {
+		for i := first; i < end; i++ {
+			largest = max(largest, math.Abs(difference(v, i)))
+		}
 	}
 	_, exponent := math.Frexp(largest)
 	to.scales[p] = math.Ldexp(1, -exponent)
 	for r, v := range rows {
-		of := panel[r*simd.Columns:]
-		for i, x := range v.Values[first : first+width] {
-			of[i] = float32((float64(x) - shift[i]) * to.scales[p])
+		row := to.of(p)[r*simd.Columns:]
+		for i := first; i < end; i++ {
+			row[i-first] = float32(difference(v, i) * to.scales[p])
 		}
 	}
 }
@@ -230,14 +247,16 @@ func (f *PCAFitter) Merge(other *PCAFitter) error {
 	other.flush()
 	if f.count == 0 {
 		f.start(other.space, other.dim)
-		f.shift = append([]float64(nil), other.shift...)
+		f.shift = slices.Clone(other.shift)
 	}
 	f.flush()
 	// With e = other's shift - f's, x - shift = (x - other.shift) + e, so the
 	// products about f's shift are P + s e' + e s' + n e e'.
 	n := float64(other.count)
 	e := make([]float64, f.dim)
-	floats.SubTo(e, other.shift, f.shift)
+	for i := range e {
+		e[i] = float64(other.shift[i]) - float64(f.shift[i])
+	}
 	for i := range f.dim {
 		for j := i; j < f.dim; j++ {
 			at := i*f.stride() + j
@@ -303,7 +322,7 @@ func (f *PCAFitter) prepare() (*PCA, *eigen.Symmetric, error) {
 	p := &PCA{inputSpace: f.space, dim: f.dim, count: f.count, mean: make([]float64, f.dim)}
 	covariance := make([]float64, f.dim*f.dim) // its upper half
 	for i := range f.dim {
-		p.mean[i] = f.shift[i] + f.sums[i]/n
+		p.mean[i] = float64(f.shift[i]) + f.sums[i]/n
 		for j := i; j < f.dim; j++ {
 			covariance[i*f.dim+j] = (f.products[i*f.stride()+j] - f.sums[i]*f.sums[j]/n) / (n - 1)
 		}

@@ -104,9 +104,9 @@ func TestFarFromZero(t *testing.T) {
 		}
 	}
 	got, want := fit(t, vs, 5), fit(t, moved, 5)
-	near(t, "variance", got.ExplainedVariance(), want.ExplainedVariance(), 1e-9)
+	nearVariances(t, got.ExplainedVariance(), want.ExplainedVariance())
 	for k := range 5 {
-		near(t, "component", got.Component(k), want.Component(k), 1e-6)
+		near(t, "component", got.Component(k), want.Component(k), 1e-4)
 	}
 }
 
@@ -206,8 +206,8 @@ func TestFitVariance(t *testing.T) {
 }
 
 func BenchmarkFit(b *testing.B) {
-	vs := random(1, 32_600, 384, 0)
-	b.Run("add 32600x384", func(b *testing.B) {
+	vs := random(1, 30_445, 768, 0)
+	b.Run("add 30445x768", func(b *testing.B) {
 		for b.Loop() {
 			var f reduce.PCAFitter
 			if err := f.Add(vs...); err != nil {
@@ -219,7 +219,7 @@ func BenchmarkFit(b *testing.B) {
 	if err := f.Add(vs...); err != nil {
 		b.Fatal(err)
 	}
-	b.Run("eigenvectors 384", func(b *testing.B) {
+	b.Run("eigenvectors 768", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := f.Fit(150); err != nil {
 				b.Fatal(err)

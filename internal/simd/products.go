@@ -34,6 +34,26 @@ func (k Kernel) Products(c []float64, cStride int, a, b []float32, unit float64)
 	}
 }
 
+// Center makes to the row x less shift, as float32, and adds to sums what it is in
+// float64, and to largest, the largest sizes in each column, those of this row. k
+// must be at most [Best].
+func (k Kernel) Center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
+	if k != Portable {
+		k.center(to, x, shift, sums, largest)
+		return
+	}
+	portableCenter(to, x, shift, sums, largest)
+}
+
+func portableCenter(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
+	for i, v := range x {
+		d := v - shift[i]
+		to[i] = d
+		sums[i] += float64(v) - float64(shift[i])
+		largest[i] = max(largest[i], max(d, -d))
+	}
+}
+
 // portableProduct adds a run's products.
 func portableProduct(c []float64, cStride int, a, b []float32, unit float64) {
 	for i := range Columns {

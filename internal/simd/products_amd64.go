@@ -15,6 +15,10 @@ func (k Kernel) product(c []float64, cStride int, a, b []float32, unit float64) 
 	products4AVX2(&c[12*cStride], cStride, &a[12], &b[0], rows, unit)
 }
 
+func (k Kernel) center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
+	centerAVX2(to, x, shift, sums, largest)
+}
+
 func fma32(v, w, s float32) float32 { return roundedOnce(v, w, s) }
 
 //go:noescape
@@ -22,3 +26,6 @@ func products6AVX2(c *float64, cStride int, a, b *float32, rows int, unit float6
 
 //go:noescape
 func products4AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
+
+//go:noescape
+func centerAVX2(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)

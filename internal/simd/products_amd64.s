@@ -112,3 +112,39 @@ row:
 	ROW(X6, Y6, X7, Y7)
 	VZEROUPPER
 	RET
+
+// Adds 4 values less their shifts to sums.
+#define SUM(off32, off64) \
+	VCVTPS2PD off32(SI), Y8;  \
+	VCVTPS2PD off32(BX), Y9;  \
+	VSUBPD Y9, Y8, Y8;        \
+	VADDPD off64(DX), Y8, Y8; \
+	VMOVUPD Y8, off64(DX)
+
+// func centerAVX2(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)
+TEXT ·centerAVX2(SB), NOSPLIT, $0-40
+	MOVQ to+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ shift+16(FP), BX
+	MOVQ sums+24(FP), DX
+	MOVQ largest+32(FP), CX
+	VPCMPEQD Y7, Y7, Y7
+	VPSRLD $1, Y7, Y7 // all bits but the sign
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VSUBPS (BX), Y0, Y0
+	VSUBPS 32(BX), Y1, Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VANDPS Y7, Y0, Y0
+	VANDPS Y7, Y1, Y1
+	VMAXPS (CX), Y0, Y0
+	VMAXPS 32(CX), Y1, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	SUM(0, 0)
+	SUM(16, 32)
+	SUM(32, 64)
+	SUM(48, 96)
+	VZEROUPPER
+	RET

@@ -86,6 +86,30 @@ func TestProductsAtTheLimits(t *testing.T) {
 	}
 }
 
+func TestCenter(t *testing.T) {
+	const columns = simd.Columns
+	rng := rand.New(rand.NewPCG(5, 6))
+	for range 100 {
+		x, shift, largest := [columns]float32(wild32(rng, columns)), [columns]float32(wild32(rng, columns)), [columns]float32(wild32(rng, columns))
+		sums := [columns]float64(wild(rng, columns))
+		var want [columns]float32
+		wantSums, wantLargest := sums, largest
+		for i, v := range x {
+			want[i] = v - shift[i]
+			wantSums[i] += float64(v) - float64(shift[i])
+			wantLargest[i] = max(largest[i], float32(math.Abs(float64(want[i]))))
+		}
+		for _, k := range kernels() {
+			var to [columns]float32
+			gotSums, gotLargest := sums, largest
+			k.Center(&to, &x, &shift, &gotSums, &gotLargest)
+			if to != want || gotSums != wantSums || gotLargest != wantLargest {
+				t.Fatalf("%v gives %v, %v, %v, want %v, %v, %v", k, to, gotSums, gotLargest, want, wantSums, wantLargest)
+			}
+		}
+	}
+}
+
 func BenchmarkProducts(b *testing.B) {
 	const rows, panels = 256, 48
 	rng := rand.New(rand.NewPCG(1, 0))
