@@ -74,7 +74,7 @@ func near(t *testing.T, name string, got, want []float64, tolerance float64) {
 func nearVariances(t *testing.T, got, want []float64) {
 	t.Helper()
 	for i := range want {
-		if !(math.Abs(got[i]-want[i]) <= 3e-7*want[0]) {
+		if !(math.Abs(got[i]-want[i]) <= 1e-6*want[0]) {
 			t.Fatalf("variance %d is %v, want %v", i, got[i], want[i])
 		}
 	}
@@ -241,7 +241,7 @@ func TestInverseAndReconstructionError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		near(t, "reconstruction error", []float64{got}, []float64{want}, 2e-7)
+		near(t, "reconstruction error", []float64{got}, []float64{want}, 1e-6)
 
 		byHand := 0.0
 		for i, v := range transform(t, p, vs) {

@@ -98,8 +98,8 @@ vectors are that, as in its second row. numpy: the covariance in float32 and eig
 hand. faiss: PCAMatrix, told to OpenBLAS that the processor is a Haswell. gonum: stat.PC and a product of matrices.
 One: a call a vector, one thread. All: millrace's Transform on as many goroutines as cores.
 
-millrace sums in float64 and refuses what is not finite; the values of its components differ by at most %.1e from those
-that scikit-learn finds in float64.
+millrace sums in float32 for 128 vectors, such sums in float64, and refuses what is not finite; the values of its
+components differ by at most %.1e from those that scikit-learn finds in float64.
 
 %s; load before: %s.
 `, b.difference, results.Machine(), b.load)

@@ -8,28 +8,30 @@ const (
 	// run is how many products are added in float32 before their sum is added
 	// in float64: so many that this takes little of the time, and so few that
 	// roundings stay small.
-	run = 64
+	run = 128
 )
 
-// Products adds unit a'b to c, for each of the panels of b, one after the other;
-// their squares of [Columns] x Columns values of c are side by side, its rows
-// cStride apart. A panel has Columns values a row, and nothing between them; a is
-// one, and b's have as many rows.
+// Square is how many values a'b of two panels has.
+const Square = Columns * Columns
+
+// Products adds unit a'b to c, for each of the panels of b: as many squares of
+// [Columns] rows and columns. All panels and squares stand one after the other. A
+// panel has Columns values a row, and nothing between them; a is one, and b's have
+// as many rows.
 //
-// Values are multiplied and added in float32, 64 rows one after the other, fused;
-// such sums, times unit, are added in float64. So each of them is within gamma(64)
+// Values are multiplied and added in float32, 128 rows one after the other, fused;
+// such sums, times unit, are added in float64. So each of them is within gamma(128)
 // of what it should be, of the sum of its products' sizes (see [Bound]), and all
 // kernels give the same bits. k must be at most [Best].
-func (k Kernel) Products(c []float64, cStride int, a, b []float32, unit float64) {
+func (k Kernel) Products(c []float64, a, b []float32, unit float64) {
 	if len(a) < Columns {
 		return
 	}
 	for p := 0; p+len(a) <= len(b); p += len(a) {
-		square := c[p/len(a)*Columns:]
-		square = square[:(Columns-1)*cStride+Columns]
+		square := (*[Square]float64)(c[p/len(a)*Square:])
 		for first := 0; first < len(a); first += run * Columns {
 			end := min(first+run*Columns, len(a))
-			k.product(square, cStride, a[first:end], b[p+first:p+end], unit)
+			k.product(square, a[first:end], b[p+first:p+end], unit)
 		}
 	}
 }
@@ -55,7 +57,7 @@ func portableCenter(to, x, shift *[Columns]float32, sums *[Columns]float64, larg
 }
 
 // portableProduct adds a run's products.
-func portableProduct(c []float64, cStride int, a, b []float32, unit float64) {
+func portableProduct(c *[Square]float64, a, b []float32, unit float64) {
 	for i := range Columns {
 		var sums [Columns]float32
 		for at := 0; at < len(a); at += Columns {
@@ -64,7 +66,7 @@ func portableProduct(c []float64, cStride int, a, b []float32, unit float64) {
 				sums[j] = fma32(v, w, sums[j])
 			}
 		}
-		to := (*[Columns]float64)(c[i*cStride:])
+		to := (*[Columns]float64)(c[i*Columns:])
 		for j, sum := range sums {
 			to[j] += unit * float64(sum)
 		}

@@ -2,17 +2,17 @@
 
 package simd
 
-// product adds a run's products: 6, 6 and 4 columns of a with all of b's, for so
+// product adds a run's products: 6, 5 and 5 columns of a with all of b's, for so
 // many there are registers.
-func (k Kernel) product(c []float64, cStride int, a, b []float32, unit float64) {
+func (k Kernel) product(c *[Square]float64, a, b []float32, unit float64) {
 	if k == Portable {
-		portableProduct(c, cStride, a, b, unit)
+		portableProduct(c, a, b, unit)
 		return
 	}
 	rows := len(a) / Columns
-	products6AVX2(&c[0], cStride, &a[0], &b[0], rows, unit)
-	products6AVX2(&c[6*cStride], cStride, &a[6], &b[0], rows, unit)
-	products4AVX2(&c[12*cStride], cStride, &a[12], &b[0], rows, unit)
+	products6AVX2(&c[0], &a[0], &b[0], rows, unit)
+	products5AVX2(&c[6*Columns], &a[6], &b[0], rows, unit)
+	products5AVX2(&c[11*Columns], &a[11], &b[0], rows, unit)
 }
 
 func (k Kernel) center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
@@ -22,10 +22,10 @@ func (k Kernel) center(to, x, shift *[Columns]float32, sums *[Columns]float64, l
 func fma32(v, w, s float32) float32 { return roundedOnce(v, w, s) }
 
 //go:noescape
-func products6AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
+func products6AVX2(c *float64, a, b *float32, rows int, unit float64)
 
 //go:noescape
-func products4AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
+func products5AVX2(c *float64, a, b *float32, rows int, unit float64)
 
 //go:noescape
 func centerAVX2(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)

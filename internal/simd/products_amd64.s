@@ -5,7 +5,7 @@
 // The products keep rows of 16 float32 sums in registers, one for each column of
 // a that is taken, and walk down the rows of a (SI) and b (BX): each value of a, in
 // all lanes, is multiplied with b's row, in Y12 and Y13. At the end the sums, times
-// unit (Y15), are added to c (DI), whose rows are DX bytes apart.
+// unit (Y15), are added to c (DI).
 
 // The sums A and B of the column of a at off.
 #define COLUMN(off, V, A, B) \
@@ -29,16 +29,31 @@
 #define ROW(LOWA, A, LOWB, B) \
 	EIGHT(0, LOWA, A);  \
 	EIGHT(64, LOWB, B); \
-	ADDQ DX, DI
+	ADDQ $128, DI
 
-// func products6AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
-TEXT ·products6AVX2(SB), NOSPLIT, $0-48
+// A row at off, with so many columns of a.
+#define ROW4(off) \
+	VMOVUPS off(BX), Y12;         \
+	VMOVUPS off+32(BX), Y13;      \
+	COLUMN(off, Y14, Y0, Y1);     \
+	COLUMN(off+4, Y15, Y2, Y3);   \
+	COLUMN(off+8, Y14, Y4, Y5);   \
+	COLUMN(off+12, Y15, Y6, Y7)
+
+#define ROW5(off) \
+	ROW4(off);                    \
+	COLUMN(off+16, Y14, Y8, Y9)
+
+#define ROW6(off) \
+	ROW5(off);                    \
+	COLUMN(off+20, Y15, Y10, Y11)
+
+// func products6AVX2(c *float64, a, b *float32, rows int, unit float64)
+TEXT ·products6AVX2(SB), NOSPLIT, $0-40
 	MOVQ c+0(FP), DI
-	MOVQ cStride+8(FP), DX
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), BX
-	MOVQ rows+32(FP), CX
-	SHLQ $3, DX
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), BX
+	MOVQ rows+24(FP), CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -51,22 +66,32 @@ TEXT ·products6AVX2(SB), NOSPLIT, $0-48
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
+	SUBQ $4, CX
+	JLT  few
+
+four:
+	ROW6(0)
+	ROW6(64)
+	ROW6(128)
+	ROW6(192)
+	ADDQ $256, SI
+	ADDQ $256, BX
+	SUBQ $4, CX
+	JGE  four
+
+few:
+	ADDQ $4, CX
+	JZ   done
 
 row:
-	VMOVUPS (BX), Y12
-	VMOVUPS 32(BX), Y13
-	COLUMN(0, Y14, Y0, Y1)
-	COLUMN(4, Y15, Y2, Y3)
-	COLUMN(8, Y14, Y4, Y5)
-	COLUMN(12, Y15, Y6, Y7)
-	COLUMN(16, Y14, Y8, Y9)
-	COLUMN(20, Y15, Y10, Y11)
+	ROW6(0)
 	ADDQ $64, SI
 	ADDQ $64, BX
 	DECQ CX
 	JNZ  row
 
-	VBROADCASTSD unit+40(FP), Y15
+done:
+	VBROADCASTSD unit+32(FP), Y15
 	ROW(X0, Y0, X1, Y1)
 	ROW(X2, Y2, X3, Y3)
 	ROW(X4, Y4, X5, Y5)
@@ -76,14 +101,12 @@ row:
 	VZEROUPPER
 	RET
 
-// func products4AVX2(c *float64, cStride int, a, b *float32, rows int, unit float64)
-TEXT ·products4AVX2(SB), NOSPLIT, $0-48
+// func products5AVX2(c *float64, a, b *float32, rows int, unit float64)
+TEXT ·products5AVX2(SB), NOSPLIT, $0-40
 	MOVQ c+0(FP), DI
-	MOVQ cStride+8(FP), DX
-	MOVQ a+16(FP), SI
-	MOVQ b+24(FP), BX
-	MOVQ rows+32(FP), CX
-	SHLQ $3, DX
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), BX
+	MOVQ rows+24(FP), CX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -92,24 +115,39 @@ TEXT ·products4AVX2(SB), NOSPLIT, $0-48
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	SUBQ $4, CX
+	JLT  few
+
+four:
+	ROW5(0)
+	ROW5(64)
+	ROW5(128)
+	ROW5(192)
+	ADDQ $256, SI
+	ADDQ $256, BX
+	SUBQ $4, CX
+	JGE  four
+
+few:
+	ADDQ $4, CX
+	JZ   done
 
 row:
-	VMOVUPS (BX), Y12
-	VMOVUPS 32(BX), Y13
-	COLUMN(0, Y14, Y0, Y1)
-	COLUMN(4, Y15, Y2, Y3)
-	COLUMN(8, Y14, Y4, Y5)
-	COLUMN(12, Y15, Y6, Y7)
+	ROW5(0)
 	ADDQ $64, SI
 	ADDQ $64, BX
 	DECQ CX
 	JNZ  row
 
-	VBROADCASTSD unit+40(FP), Y15
+done:
+	VBROADCASTSD unit+32(FP), Y15
 	ROW(X0, Y0, X1, Y1)
 	ROW(X2, Y2, X3, Y3)
 	ROW(X4, Y4, X5, Y5)
 	ROW(X6, Y6, X7, Y7)
+	ROW(X8, Y8, X9, Y9)
 	VZEROUPPER
 	RET
 

@@ -4,8 +4,8 @@ package simd
 
 import "runtime"
 
-func (k Kernel) product(c []float64, cStride int, a, b []float32, unit float64) {
-	portableProduct(c, cStride, a, b, unit)
+func (k Kernel) product(c *[Square]float64, a, b []float32, unit float64) {
+	portableProduct(c, a, b, unit)
 }
 
 func (k Kernel) center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
