@@ -122,9 +122,6 @@ func (t *transactor) Abort(context.Context) error {
 	return nil
 }
 
-// Timeout is after what time the broker undoes an open transaction.
-func (t *transactor) Timeout() time.Duration { return t.config.Producer.Transaction.Timeout }
-
 // Close ends the producer.
 func (t *transactor) Close(ctx context.Context) error {
 	t.discard()

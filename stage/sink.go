@@ -73,10 +73,6 @@ type TxnWriter interface {
 	// Abort ends the transaction without effect. When the stage ends it may
 	// come while a Write blocks, which should then return.
 	Abort(context.Context) error
-	// Timeout is how long the target keeps a transaction open: a write that
-	// has no answer by then is not waited for any more, and its records go
-	// into another transaction. 0 is no bound.
-	Timeout() time.Duration
 }
 
 // LaneOpener is a [Writer] that writes the records of each lane apart, and has

@@ -25,12 +25,8 @@ type transactions struct {
 	due    bool                 // open for CommitInterval
 }
 
-// These undo a transaction: it holds results of a lost lane; or a write has no
-// answer, and the target does not wait longer.
-var (
-	errTakenAway  = errors.New("a partition was taken away")
-	errUnanswered = errors.New("a write was not answered for as long as a transaction may take")
-)
+// errTakenAway undoes a transaction that holds results of a lost lane.
+var errTakenAway = errors.New("a partition was taken away")
 
 // line is what exactly-once delivery keeps of a lane.
 type line struct {
@@ -76,7 +72,11 @@ func (e *engine) cut(t *tenure) {
 
 // transact publishes what is ready until ctx ends.
 func (e *engine) transact(ctx context.Context) {
-	unhook := context.AfterFunc(ctx, e.newsOfTransactions)
+	unhook := context.AfterFunc(ctx, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.txn.news.Broadcast()
+	})
 	defer unhook()
 	failures := 0
 	for e.awaitReady(ctx) {
@@ -96,13 +96,6 @@ func (e *engine) transact(ctx context.Context) {
 		}
 	}
 	e.giveUpPublishing()
-}
-
-// newsOfTransactions wakes the goroutine that publishes.
-func (e *engine) newsOfTransactions() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.txn.news.Broadcast()
 }
 
 func (e *engine) pauseTransactions(ctx context.Context, failures int, err error) {
@@ -132,13 +125,8 @@ func (e *engine) transaction(ctx context.Context) (undone, err error) {
 	if err := e.txn.writer.Begin(ctx); err != nil {
 		return nil, err
 	}
-	open, end := ctx, context.CancelFunc(func() {})
-	if limit := e.txn.writer.Timeout(); limit > 0 {
-		open, end = context.WithTimeoutCause(ctx, limit, errUnanswered)
-	}
-	e.fillTransaction(open)
-	marks, undone := e.sum(open)
-	end()
+	e.fillTransaction(ctx)
+	marks, undone := e.sum(ctx)
 	if undone != nil {
 		e.mendRefused()
 		err = e.txn.writer.Abort(ctx)
@@ -153,11 +141,9 @@ func (e *engine) transaction(ctx context.Context) (undone, err error) {
 }
 
 // fillTransaction writes what becomes ready until the transaction has to end,
-// then waits until the writer has answered for everything in it, or ctx ends.
+// then waits until the writer has answered for everything in it.
 func (e *engine) fillTransaction(ctx context.Context) {
 	x := &e.txn
-	unhook := context.AfterFunc(ctx, e.newsOfTransactions)
-	defer unhook()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	x.round++
@@ -291,7 +277,7 @@ func (e *engine) sum(ctx context.Context) (map[Lane]Mark, error) {
 	case e.anyLost():
 		return nil, errTakenAway
 	case x.unsure > 0:
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 	marks := make(map[Lane]Mark)
 	for _, k := range x.tasks {

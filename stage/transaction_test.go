@@ -29,7 +29,6 @@ type ledger struct {
 	// If set, called at the begin of each commit, from 1; its error is what
 	// Commit says, and took whether the transaction has taken effect.
 	outcome func(ctx context.Context, nth int) (took bool, err error)
-	limit   time.Duration // of a transaction
 
 	mu        sync.Mutex
 	reader    stage.Reader
@@ -187,8 +186,6 @@ func (l *ledger) Abort(context.Context) error {
 	l.end()
 	return nil
 }
-
-func (l *ledger) Timeout() time.Duration { return l.limit }
 
 func (l *ledger) Close(context.Context) error { return nil }
 

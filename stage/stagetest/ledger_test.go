@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/millrace-go/millrace/stage"
 )
@@ -99,8 +98,6 @@ func (l *ledger) Abort(context.Context) error {
 	}
 	return nil
 }
-
-func (l *ledger) Timeout() time.Duration { return 0 }
 
 func (l *ledger) Close(context.Context) error {
 	l.acks.Wait()
