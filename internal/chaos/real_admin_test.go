@@ -122,5 +122,26 @@ func standing(ctx context.Context, client *kgo.Client, in, out string) string {
 		fmt.Fprintf(&b, "; %s (%v):", list.what, err)
 		ends.Each(func(o kadm.ListedOffset) { fmt.Fprintf(&b, " %d@%d", o.Partition, o.Offset) })
 	}
+	// A transaction that is open in a partition, and not for who coordinates it, hangs.
+	set := make(kadm.TopicsSet)
+	for p := range int32(partitions) {
+		set.Add(out, p)
+	}
+	open, err := admin.DescribeProducers(ctx, set)
+	fmt.Fprintf(&b, "; open transactions (%v):", err)
+	open.EachProducer(func(p kadm.DescribedProducer) {
+		if p.CurrentTxnStartOffset >= 0 {
+			fmt.Fprintf(&b, " %+v", p)
+		}
+	})
+	var ids []string
+	for slot := range group {
+		ids = append(ids, (&job{In: in, Slot: slot}).transactionalID())
+	}
+	states, err := admin.DescribeTransactions(ctx, ids...)
+	fmt.Fprintf(&b, "; transactions (%v):", err)
+	for _, s := range states.Sorted() {
+		fmt.Fprintf(&b, " %+v", s)
+	}
 	return b.String()
 }
