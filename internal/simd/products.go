@@ -31,7 +31,11 @@ func (k Kernel) Products(c []float64, a, b []float32, unit float64) {
 		square := (*[Square]float64)(c[p/len(a)*Square:])
 		for first := 0; first < len(a); first += run * Columns {
 			end := min(first+run*Columns, len(a))
-			k.product(square, a[first:end], b[p+first:p+end], unit)
+			if k == Portable {
+				portableProduct(square, a[first:end], b[p+first:p+end], unit)
+			} else {
+				k.product(square, a[first:end], b[p+first:p+end], unit)
+			}
 		}
 	}
 }
@@ -40,11 +44,11 @@ func (k Kernel) Products(c []float64, a, b []float32, unit float64) {
 // float64, and to largest, the largest sizes in each column, those of this row. k
 // must be at most [Best].
 func (k Kernel) Center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
-	if k != Portable {
-		k.center(to, x, shift, sums, largest)
+	if k == Portable {
+		portableCenter(to, x, shift, sums, largest)
 		return
 	}
-	portableCenter(to, x, shift, sums, largest)
+	k.center(to, x, shift, sums, largest)
 }
 
 func portableCenter(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {

@@ -5,10 +5,6 @@ package simd
 // product adds a run's products: 6, 5 and 5 columns of a with all of b's, for so
 // many there are registers.
 func (k Kernel) product(c *[Square]float64, a, b []float32, unit float64) {
-	if k == Portable {
-		portableProduct(c, a, b, unit)
-		return
-	}
 	rows := len(a) / Columns
 	products6AVX2(&c[0], &a[0], &b[0], rows, unit)
 	products5AVX2(&c[6*Columns], &a[6], &b[0], rows, unit)

@@ -32,16 +32,13 @@
 	ADDQ $128, DI
 
 // A row at off, with so many columns of a.
-#define ROW4(off) \
+#define ROW5(off) \
 	VMOVUPS off(BX), Y12;         \
 	VMOVUPS off+32(BX), Y13;      \
 	COLUMN(off, Y14, Y0, Y1);     \
 	COLUMN(off+4, Y15, Y2, Y3);   \
 	COLUMN(off+8, Y14, Y4, Y5);   \
-	COLUMN(off+12, Y15, Y6, Y7)
-
-#define ROW5(off) \
-	ROW4(off);                    \
+	COLUMN(off+12, Y15, Y6, Y7);  \
 	COLUMN(off+16, Y14, Y8, Y9)
 
 #define ROW6(off) \

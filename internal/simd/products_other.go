@@ -4,6 +4,8 @@ package simd
 
 import "runtime"
 
+// The kernels are in Go here.
+
 func (k Kernel) product(c *[Square]float64, a, b []float32, unit float64) {
 	portableProduct(c, a, b, unit)
 }
