@@ -2,11 +2,9 @@ package main
 
 import (
 	"math"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
+	"github.com/millrace-go/millrace/internal/parallel"
 	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/vector"
 )
@@ -15,16 +13,7 @@ import (
 // of each vector, equal ones in the items' order.
 func bruteForce(items []similarity.Item, vectors []vector.Vector) [][]int {
 	answers := make([][]int, len(vectors))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(vectors); i = int(next.Add(1)) - 1 {
-				answers[i] = nearest(items, vectors[i].Values)
-			}
-		})
-	}
-	wg.Wait()
+	parallel.Each(len(vectors), func(i int) { answers[i] = nearest(items, vectors[i].Values) })
 	return answers
 }
 
