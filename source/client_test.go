@@ -34,13 +34,19 @@ func TestIdleBrokersDoNotDelayTheGroup(t *testing.T) {
 	fetches := b.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "in", Observe: true, Count: -1})
 	for n := 1; n <= 2; n++ {
 		defer start(t, copier(b.Cluster()))()
-		if info, err := b.Fake().WaitGroupInfo(ctx, "group", func(g *kfake.GroupInfo) bool {
-			return g != nil && g.State == "Stable" && len(g.Members) == n && g.NumAssigned() == 24
-		}); err != nil {
-			t.Fatalf("no stable group of %d: %v: %+v", n, err, info)
-		}
+		stable(ctx, t, b, n, 24)
 		if err := fetches.Wait(ctx, 100); err != nil { // so that all brokers have some
 			t.Fatal(err)
 		}
+	}
+}
+
+// stable waits until the group has so many members, which read all partitions.
+func stable(ctx context.Context, t *testing.T, b *kafkatest.Broker, members, partitions int) {
+	t.Helper()
+	if info, err := b.Fake().WaitGroupInfo(ctx, "group", func(g *kfake.GroupInfo) bool {
+		return g != nil && g.State == "Stable" && len(g.Members) == members && g.NumAssigned() == partitions
+	}); err != nil {
+		t.Fatalf("no stable group of %d: %v: %+v", members, err, info)
 	}
 }

@@ -33,11 +33,7 @@ func TestPartitionsThatHadNoLeader(t *testing.T) {
 	defer cancel()
 	for n := 1; n <= members; n++ {
 		defer start(t, member(b, quick))()
-		if info, err := b.Fake().WaitGroupInfo(ctx, "group", func(g *kfake.GroupInfo) bool {
-			return g != nil && g.State == "Stable" && len(g.Members) == n
-		}); err != nil {
-			t.Fatalf("no stable group of %d: %v: %+v", n, err, info)
-		}
+		stable(ctx, t, b, n, partitions)
 	}
 	heard, again := leaderless(t, b, "in", partitions)
 	b.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, Count: members})
