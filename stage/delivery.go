@@ -34,6 +34,10 @@ const (
 	// of the same producer, or end it too early. After a failure of any kind a
 	// stage goes on with a new producer, whose start shuts out all that the
 	// old one has on its way.
+	//
+	// Brokers of Kafka 4.3 and 4.4 forget to end a transaction in partitions
+	// that have no leader at that moment (KAFKA-20734): docs/reliability.md
+	// says when that is, and how to find it.
 	ExactlyOnce
 )
 

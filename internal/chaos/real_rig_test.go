@@ -248,6 +248,8 @@ func (r *realRig) judge(v witness.Verdict, faults, most int) {
 	if v.Lost != 0 || v.Reordered != 0 || v.Foreign != 0 {
 		r.t.Errorf("%d lost, %d reordered, %d foreign", v.Lost, v.Reordered, v.Foreign)
 		r.t.Log(standing(r.t.Context(), r.client, r.in, r.out))
+		skipped, err := r.cluster.Logged("Couldn't find leader endpoint")
+		r.t.Logf("transactions that Kafka never ended, KAFKA-20734 (%v): %q", err, skipped)
 	}
 	if r.exactlyOnce {
 		most = 0

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,14 +23,16 @@ import (
 // Cluster is a running Kafka. It ends with [Cluster.Close], or with this
 // process, however that ends. Its methods are for one goroutine.
 type Cluster struct {
-	lib, dir string
-	settings []string // beyond the usual ones
-	nodes    []*node
+	lib, dir    string
+	settings    []string // beyond the usual ones
+	nodes       []*node  // the brokers
+	controllers []*node
 }
 
-// node is a broker and controller in one.
+// node is a process.
 type node struct {
 	id                 int
+	roles              string // broker, controller, or both
 	dir                string
 	client, controller int // ports
 	bearer             int // the port of those who log in by a token
@@ -47,33 +50,51 @@ const startTimeout = 90 * time.Second
 // Start starts a cluster of 1 or 3 nodes from the jars in lib, with its data
 // and logs below dir, and waits until all nodes serve. settings are further
 // lines of server.properties.
+//
+// Three nodes are brokers and controllers in one. A single broker has a
+// controller beside it that outlives it: alone, it would come back as its own
+// stale leader until its old session ends, and then be without one for a moment,
+// in which Kafka from 4.3 on forgets to end transactions that were being
+// committed (KAFKA-20734). Readers would never get past them.
 func Start(ctx context.Context, lib, dir string, nodes int, settings ...string) (*Cluster, error) {
 	if nodes != 1 && nodes != 3 {
 		return nil, fmt.Errorf("kafkaserver: 1 or 3 nodes, not %d", nodes)
 	}
 	c := &Cluster{lib: lib, dir: dir, settings: settings}
-	ports, err := freePorts(ctx, 3*nodes)
+	roles := []string{"broker,controller", "broker,controller", "broker,controller"}
+	if nodes == 1 {
+		roles = []string{"broker", "controller"}
+	}
+	ports, err := freePorts(ctx, 3*len(roles))
 	if err != nil {
 		return nil, err
 	}
-	for i := range nodes {
-		c.nodes = append(c.nodes, &node{
-			id: i + 1, dir: filepath.Join(dir, fmt.Sprintf("node-%d", i+1)),
+	var all []*node
+	for i, roles := range roles {
+		n := &node{
+			id: i + 1, roles: roles, dir: filepath.Join(dir, fmt.Sprintf("node-%d", i+1)),
 			client: ports[3*i], controller: ports[3*i+1], bearer: ports[3*i+2],
-		})
+		}
+		all = append(all, n)
+		if strings.Contains(roles, "broker") {
+			c.nodes = append(c.nodes, n)
+		}
+		if strings.Contains(roles, "controller") {
+			c.controllers = append(c.controllers, n)
+		}
 	}
-	errs := make([]error, nodes)
-	var all sync.WaitGroup
-	for i, n := range c.nodes {
-		all.Go(func() {
+	errs := make([]error, len(all))
+	var launching sync.WaitGroup
+	for i, n := range all {
+		launching.Go(func() {
 			if errs[i] = c.format(ctx, n); errs[i] == nil {
 				errs[i] = c.launch(n)
 			}
 		})
 	}
-	all.Wait()
+	launching.Wait()
 	err = errors.Join(errs...)
-	for _, n := range c.nodes {
+	for _, n := range all {
 		if err == nil {
 			err = n.ready(ctx)
 		}
@@ -85,7 +106,7 @@ func Start(ctx context.Context, lib, dir string, nodes int, settings ...string) 
 	return c, nil
 }
 
-// Brokers are the addresses of all nodes.
+// Brokers are the addresses of all brokers.
 func (c *Cluster) Brokers() []string {
 	var addrs []string
 	for _, n := range c.nodes {
@@ -104,10 +125,10 @@ func (c *Cluster) BearerBrokers() []string {
 	return addrs
 }
 
-// Kill ends a node, counted from 0, as kill -9 does.
+// Kill ends a broker, counted from 0, as kill -9 does.
 func (c *Cluster) Kill(node int) error { return c.nodes[node].process.Kill() }
 
-// Stop ends a node in good order.
+// Stop ends a broker in good order.
 func (c *Cluster) Stop(ctx context.Context, node int) error {
 	p := c.nodes[node].process
 	if err := p.Signal(syscall.SIGTERM); err != nil {
@@ -121,7 +142,7 @@ func (c *Cluster) Stop(ctx context.Context, node int) error {
 	}
 }
 
-// Resume starts a node that has ended again, with its data, and waits until it
+// Resume starts a broker that has ended again, with its data, and waits until it
 // serves.
 func (c *Cluster) Resume(ctx context.Context, node int) error {
 	n := c.nodes[node]
@@ -134,9 +155,30 @@ func (c *Cluster) Resume(ctx context.Context, node int) error {
 	return n.ready(ctx)
 }
 
+// Logged returns the lines of all nodes' logs that have text in them.
+func (c *Cluster) Logged(text string) ([]string, error) {
+	logs, err := filepath.Glob(filepath.Join(c.dir, "*", "server-*.log"))
+	if err != nil {
+		return nil, fmt.Errorf("kafkaserver: %w", err)
+	}
+	var found []string
+	for _, log := range logs {
+		said, err := os.ReadFile(log)
+		if err != nil {
+			return nil, fmt.Errorf("kafkaserver: %w", err)
+		}
+		for line := range strings.Lines(string(said)) {
+			if strings.Contains(line, text) {
+				found = append(found, line)
+			}
+		}
+	}
+	return found, nil
+}
+
 // Close kills all nodes. Their data stays.
 func (c *Cluster) Close() {
-	for _, n := range c.nodes {
+	for _, n := range slices.Concat(c.nodes, c.controllers) {
 		if n.process != nil && !n.process.Ended() {
 			_ = n.process.Kill() // it has just ended, else
 		}
@@ -221,24 +263,31 @@ func (n *node) ready(ctx context.Context) error {
 
 func (c *Cluster) properties(n *node) string {
 	var voters []string
-	for _, other := range c.nodes {
+	for _, other := range c.controllers {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", other.id, other.controller))
 	}
 	replicas := len(c.nodes)
+	text := usual
+	switch n.roles {
+	case "broker":
+		text += brokerListeners
+	case "controller":
+		text += controllerListener
+	default:
+		text += allListeners
+	}
 	return strings.NewReplacer(
-		"$ID", strconv.Itoa(n.id), "$VOTERS", strings.Join(voters, ","), "$DATA", filepath.Join(n.dir, "data"),
+		"$ROLES", n.roles, "$ID", strconv.Itoa(n.id), "$VOTERS", strings.Join(voters, ","), "$DATA", filepath.Join(n.dir, "data"),
 		"$CLIENT", strconv.Itoa(n.client), "$CONTROLLER", strconv.Itoa(n.controller), "$BEARER", strconv.Itoa(n.bearer),
 		"$REPLICAS", strconv.Itoa(replicas), "$INSYNC", strconv.Itoa((replicas+1)/2),
-	).Replace(usual) + strings.Join(c.settings, "\n") + "\n"
+	).Replace(text) + strings.Join(c.settings, "\n") + "\n"
 }
 
 // usual are the settings of a node: small, and soon to notice that another one
 // is gone.
-const usual = `process.roles=broker,controller
+const usual = `process.roles=$ROLES
 node.id=$ID
 controller.quorum.voters=$VOTERS
-listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER,CONTROLLER://127.0.0.1:$CONTROLLER
-advertised.listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,BEARER:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -262,6 +311,18 @@ log.cleaner.dedupe.buffer.size=16777216
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 `
+
+// The listeners of each role.
+const (
+	brokerListeners = `listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER
+advertised.listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER
+`
+	controllerListener = `listeners=CONTROLLER://127.0.0.1:$CONTROLLER
+`
+	allListeners = `listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER,CONTROLLER://127.0.0.1:$CONTROLLER
+advertised.listeners=PLAINTEXT://127.0.0.1:$CLIENT,BEARER://127.0.0.1:$BEARER
+`
+)
 
 const logging = `status = error
 appender.c.type = Console
