@@ -29,8 +29,8 @@ import (
 // those that are measured. The score is the squared distance, by cosine that
 // of the vectors made as long as 1, and lies above what is computed of the
 // short rows, but for an error of g; the upper end is farther off by
-// 4 |q'||x'|, q' and x' being what the projection leaves out: the last value
-// of each row.
+// 4 |q'||x'|, q' and x' being what the projection leaves out: the first value
+// of each row, and what is usual.
 //
 // With codes (see [Quantized]), p' is the product of what they stand for, Q
 // and X, whose difference from p is at most
@@ -43,6 +43,7 @@ type bound struct {
 	metric    Metric // of the rows that are scanned
 	measured  Metric // of those that are measured
 	projected bool
+	usual     float64 // of what is left out: see projector
 	coded     bool
 	g, a      float64
 	slack     float64 // s
@@ -97,11 +98,12 @@ func (b *bound) betweenCodes(q *query, size float64, dot, scale, miss float32) (
 func (b *bound) endsOf(q *query, v *view, row int, dot float32) (low, high float64) {
 	if b.coded {
 		mark := simd.MarkAt(row)
-		return b.betweenCodes(q, v.sizes[row], dot, v.rough[mark], v.rough[mark+simd.Panel])
+		low, high = b.betweenCodes(q, v.sizes[row], dot, v.rough[mark], v.rough[mark+simd.Panel])
+	} else {
+		low, high = b.between(q, v.sizes[row], dot)
 	}
-	low, high = b.between(q, v.sizes[row], dot)
 	if b.projected {
-		high = addLeftOut(high, q.last, float64(v.last(row)))
+		high = addLeftOut(high, float64(q.scanned[0])+b.usual, v.first(row)+b.usual)
 	}
 	return low, high
 }

@@ -19,7 +19,7 @@
 // [Refined] is as exact, and faster where a PCA keeps most of the distances: it
 // scans short rows, and measures the whole vectors of the few items left. [File]
 // is an Index whose changes are appended to a file, and there after a crash.
-// [Quantized] has an Index or a File scan a byte a value: as exact, and three
+// [Quantized] has an Index, a File or a Refined scan a byte a value: as exact, and three
 // times as fast for a single query of some hundred values.
 //
 // For more than a million items there is [IVF], an approximate one, which tells

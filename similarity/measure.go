@@ -11,7 +11,6 @@ type query struct {
 	scanned []float32
 	square  float64 // of scanned
 	length  float64 // of scanned
-	last    float64 // of scanned's last value: see Refined
 
 	// With codes: scanned is about factor times their numbers, but for a part of
 	// its length, miss.
@@ -26,7 +25,7 @@ type query struct {
 
 func newQuery(scanned, values []float32) query {
 	q := query{scanned: scanned, square: dot(scanned, scanned), whole: values, values: appendFloat64s(make([]float64, 0, len(values)), values)}
-	q.length, q.last = math.Sqrt(q.square), float64(scanned[len(scanned)-1])
+	q.length = math.Sqrt(q.square)
 	q.valuesSquare = q.square
 	if &scanned[0] != &values[0] {
 		q.valuesSquare = dot(values, values)

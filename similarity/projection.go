@@ -24,17 +24,19 @@ type Projection interface {
 	Mean() []float64
 }
 
-// projector is the encoder of a [Refined]. A scanned row is the projection of
-// the item's values, less the mean, and the length of what the projection
-// leaves out. So it is as long as they are, and two of them are not farther
-// apart; nor are the items farther than by the sum, in place of the
-// difference, of what is left out. By cosine the values are made as long as 1
-// first: their squared distance is then twice the cosine's.
+// projector is the encoder of a [Refined]. A scanned row is the length of what
+// the projection leaves out, less what is usual, and the projection of the
+// item's values, less the mean. Two of them are not farther apart than the items;
+// nor are the items farther than by the sum, in place of the difference, of what
+// is left out. By cosine the values are made as long as 1 first: their squared
+// distance is then twice the cosine's.
 type projector struct {
 	metric     Metric
+	quantized  bool
 	dim        int
 	components [][]float64
 	mean       []float64
+	usual      float64   // length of what is left out: without it, that would be most of a row
 	skew       float64   // how far the components are from orthonormal
 	columns    []float64 // the components, value by value: dim x stride
 
@@ -50,8 +52,32 @@ func newProjector(metric Metric, p Projection) (*projector, error) {
 		return nil, err
 	}
 	e.orthonormalize()
+	e.usual = usual(metric, p)
 	e.finish()
 	return e, nil
+}
+
+// usual is the root of the variance that is left out, if the projection tells.
+func usual(metric Metric, p Projection) float64 {
+	told, ok := p.(interface {
+		ExplainedVariance() []float64
+		ExplainedVarianceRatio() []float64
+	})
+	if !ok {
+		return 0
+	}
+	variance, ratio := 0.0, 0.0
+	for _, v := range told.ExplainedVariance() {
+		variance += v
+	}
+	for _, r := range told.ExplainedVarianceRatio() {
+		ratio += r
+	}
+	length := math.Sqrt(variance / ratio * max(1-ratio, 0))
+	if !(length <= math.MaxFloat32) || metric == Cosine && length > 1 { // then it is not of vectors as long as 1
+		return 0
+	}
+	return length
 }
 
 // readProjector takes the components as they are; finish is still to be called.
@@ -134,14 +160,26 @@ func (e *projector) orthonormalize() {
 	}
 }
 
-func (e *projector) shape(dim int) shape { return shape{values: len(e.components) + 1, full: dim} }
+// width is the number of values that are scanned.
+func (e *projector) width() int { return len(e.components) + 1 }
+
+func (e *projector) shape(dim int) shape {
+	if e.quantized {
+		return shape{codes: simd.CodeSize(e.width()), full: dim}
+	}
+	return shape{values: e.width(), full: dim}
+}
 
 func (e *projector) encode(values []float32) row { return e.row(e.project(values), values) }
 
 // row is an item's, whose projection is given.
 func (e *projector) row(scanned, values []float32) row {
 	square := dot(scanned, scanned)
-	return row{values: scanned, full: values, size: Euclidean.size(square), length: math.Sqrt(square)}
+	r := row{values: scanned, full: values, size: Euclidean.size(square), length: math.Sqrt(square)}
+	if e.quantized {
+		r.coded = newCoded(scanned, r.length)
+	}
+	return r
 }
 
 // project returns what is scanned.
@@ -161,22 +199,33 @@ func (e *projector) project(values []float32) []float32 {
 	clear(e.sums)
 	simd.Best().AddRows(e.sums, e.centred, e.columns, stride)
 	out := dot64(e.centred, e.centred)
-	scanned := make([]float32, 0, len(e.components)+1)
-	for _, p := range e.sums[:len(e.components)] {
+	scanned := make([]float32, e.width())
+	for i, p := range e.sums[:len(e.components)] {
 		out -= p * p
-		scanned = append(scanned, float32(p))
+		scanned[i+1] = float32(p)
 	}
-	return append(scanned, float32(math.Sqrt(max(out, 0))))
+	scanned[0] = float32(math.Sqrt(max(out, 0)) - e.usual)
+	return scanned
 }
 
-// queries returns a maker of queries, for one goroutine.
-func (e *projector) queries() func(values []float32) query {
-	own := e.clone()
-	return func(values []float32) query { return newQuery(own.project(values), values) }
+// queries returns a maker of makers of queries, of which so many are scanned at
+// once; each maker is for one goroutine.
+func (e *projector) queries(n int) func() func(values []float32) query {
+	return func() func(values []float32) query {
+		own := e.clone()
+		return func(values []float32) query {
+			q := newQuery(own.project(values), values)
+			if e.quantized {
+				q.quantize(codeStep(n))
+			}
+			return q
+		}
+	}
 }
 
 // bound is for what project made. Beside the errors of float32 and float64 that
-// a bound stands for, what is scanned is off by these, as parts of its length:
+// a bound stands for, what is scanned is off by these, as parts of the length of
+// the values less the mean:
 //
 //   - its rounding to float32;
 //   - skew, as there is an orthonormal projection so near to the components;
@@ -186,17 +235,21 @@ func (e *projector) queries() func(values []float32) query {
 //
 // Let that be e for both rows; the true distance d of the rows and the computed
 // one, D, differ by e(|q|+|x|), the squares by at most 4e(1+e)(|q|^2+|x|^2), and
-// what addLeftOut adds is off by as much again.
+// what addLeftOut adds is off by as much again. A scanned row may be shorter by
+// what is usual, u, so that for |x|^2 stands twice the square of what is scanned,
+// and 2u^2.
 // What is measured has roundings of its own: slack once more, which by cosine
 // is a part of 1, as the lengths of what is scanned need not be near that.
 func (e *projector) bound() bound {
-	width := len(e.components) + 1
-	b := newBound(Euclidean, width)
+	width := e.width()
+	b := layout{Euclidean, e.quantized}.bound(width)
 	b.measured, b.projected = e.metric, true
 	b.slack = float64(e.dim+width+16) * 0x1p-50
 	sums := 2*b.slack + 4*e.skew
 	off := 0x1p-24 + e.skew + math.Sqrt(float64(width))*b.slack + math.Sqrt(sums)
-	b.g += 8.4*off + b.slack
+	b.usual = e.usual
+	b.g += 2*8.4*off + b.slack
+	b.a += 2 * 8.4 * off * e.usual * e.usual
 	if e.metric == Cosine {
 		b.a += 16 * b.slack
 	}

@@ -54,15 +54,11 @@ func (l layout) encode(values []float32) row {
 
 // queries returns a maker of queries, of which so many are scanned at once.
 func (l layout) queries(n int) func() func(values []float32) query {
-	step := 1
-	if n > 1 {
-		step = simd.CodeStep
-	}
 	return func() func(values []float32) query {
 		return func(values []float32) query {
 			q := newQuery(values, values)
 			if l.quantized {
-				q.quantize(step)
+				q.quantize(codeStep(n))
 			}
 			return q
 		}
@@ -111,6 +107,15 @@ func newCoded(values []float32, length float64) coded {
 	}
 	c.miss = up(max(math.Sqrt(square)*(1+float64(len(values))*0x1p-50), 0x1p-126))
 	return c
+}
+
+// codeStep is what a query's numbers are multiples of, when so many are scanned
+// at once.
+func codeStep(n int) int {
+	if n > 1 {
+		return simd.CodeStep
+	}
+	return 1
 }
 
 // quantize makes the query's numbers, multiples of step, and tells what they

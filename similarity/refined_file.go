@@ -27,6 +27,7 @@ func (x *Refined) Save(w io.Writer) error {
 		f.String(x.space)
 		f.Uint64(uint64(e.dim))
 		f.Uint64(uint64(len(e.components)))
+		f.Uint64(math.Float64bits(e.usual))
 		f.Float64s(e.mean)
 		for _, c := range e.components {
 			f.Float64s(c)
@@ -52,10 +53,10 @@ func (x *Refined) SaveFile(path string) error {
 // LoadRefined reads what [Refined.Save] wrote, to the end of r, and projects
 // the items anew. Anything that is cut short, changed, of a newer version or no
 // refined index at all is an error.
-func LoadRefined(r io.Reader) (*Refined, error) {
+func LoadRefined(r io.Reader, options ...Option) (*Refined, error) {
 	var x *Refined
 	err := sealed.Read(r, refinedFile(), func(f *sealed.Reader) (err error) {
-		x, err = readRefined(f)
+		x, err = readRefined(f, options)
 		return err
 	})
 	if err != nil {
@@ -65,8 +66,8 @@ func LoadRefined(r io.Reader) (*Refined, error) {
 }
 
 // LoadRefinedFile is [LoadRefined] from a file.
-func LoadRefinedFile(path string) (*Refined, error) {
-	return sealed.ReadFile("similarity", path, LoadRefined)
+func LoadRefinedFile(path string, options ...Option) (*Refined, error) {
+	return sealed.ReadFile("similarity", path, func(r io.Reader) (*Refined, error) { return LoadRefined(r, options...) })
 }
 
 // saved is the projection of a file.
@@ -84,7 +85,7 @@ func (p *saved) Mean() []float64           { return p.mean }
 
 // readRefined takes the fields. As by an Index, nothing is believed of what a
 // search relies on.
-func readRefined(f *sealed.Reader) (*Refined, error) {
+func readRefined(f *sealed.Reader, options []Option) (*Refined, error) {
 	code := f.Uint32()
 	p := &saved{space: f.String()}
 	dim, components := f.Uint64(), f.Uint64()
@@ -96,6 +97,10 @@ func readRefined(f *sealed.Reader) (*Refined, error) {
 	}
 	if dim > math.MaxInt32 || components < 1 || components > dim {
 		return nil, fmt.Errorf("%d components of %d values: the file is damaged", components, dim)
+	}
+	usual := math.Float64frombits(f.Uint64())
+	if !(usual >= 0 && usual <= math.MaxFloat32) {
+		return nil, fmt.Errorf("%v is usually left out: the file is damaged", usual)
 	}
 	p.mean = f.Float64s(dim)
 	for range int(components) {
@@ -115,7 +120,8 @@ func readRefined(f *sealed.Reader) (*Refined, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.usual = usual
 	e.finish()
-	x := &Refined{metric: Metric(code), space: p.space, projector: e, bound: e.bound()}
+	x := makeRefined(Metric(code), p.space, e, options)
 	return x, readItems(f, p.space, dim, n, x.Add)
 }

@@ -61,6 +61,10 @@ func TestRefinedIsTheSameFromAFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		quantized, err := LoadRefinedFile(path, Quantized())
+		if err != nil {
+			t.Fatal(err)
+		}
 		if y.Metric() != metric || y.Space() != "s" || y.Len() != len(items)-2 {
 			t.Fatalf("%v, space %q, %d items", y.Metric(), y.Space(), y.Len())
 		}
@@ -79,11 +83,15 @@ func TestRefinedIsTheSameFromAFile(t *testing.T) {
 		if len(work) != len(again) {
 			t.Fatal("other work")
 		}
-		var first, second bytes.Buffer
-		if err := errors.Join(x.Save(&first), y.Save(&second)); err != nil {
+		got, err = quantized.Nearest(t.Context(), asked, 9)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v: other answers by codes, %v", metric, err)
+		}
+		var first, second, third bytes.Buffer
+		if err := errors.Join(x.Save(&first), y.Save(&second), quantized.Save(&third)); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		if !bytes.Equal(first.Bytes(), second.Bytes()) || !bytes.Equal(first.Bytes(), third.Bytes()) {
 			t.Errorf("%v: saved again, it is another file", metric)
 		}
 		other := vector.Vector{Space: "another", Values: make([]float32, 12)}
@@ -126,7 +134,7 @@ func TestLoadRefinedRefusesDamage(t *testing.T) {
 		t.Errorf("an Index's file: %v", err)
 	}
 	// A right checksum over components that are not orthonormal.
-	at := 8 + 4 + 4 + 4 + 1 + 8 + 8 + 12*8
+	at := 8 + 4 + 4 + 4 + 1 + 8 + 8 + 8 + 12*8
 	binary.LittleEndian.PutUint64(b[at:], 0)
 	sum := crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli))
 	binary.LittleEndian.PutUint32(b[len(b)-4:], sum)

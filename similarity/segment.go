@@ -111,9 +111,15 @@ func (s *segment) values(buf []float32, row int) []float32 {
 	return buf
 }
 
-// last is a row's last value in the panels.
-func (s *segment) last(row int) float32 {
-	return s.panels[s.at(row)+(s.shape.values-1)*simd.Panel]
+// first is the first value that is scanned of a row, or with codes, a number
+// that is not less.
+func (s *segment) first(row int) float64 {
+	if s.shape.codes == 0 {
+		return float64(s.panels[s.at(row)])
+	}
+	mark := simd.MarkAt(row)
+	scale, miss := float64(s.rough[mark]), float64(s.rough[mark+simd.Panel])
+	return (scale*float64(int(s.codes[simd.CodeAt(row, s.shape.codes)])-simd.CodeZero) + miss) * (1 + 0x1p-50)
 }
 
 // move copies a row of another segment for items of the same dimension.

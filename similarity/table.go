@@ -75,9 +75,7 @@ func (t *table) begin(e encoder, space string, dim, n int) {
 	if s.live == 0 {
 		*s = snapshot{space: space, dim: dim, version: s.version}
 		sh := e.shape(dim)
-		if s.width = sh.values; sh.codes > 0 {
-			s.width = dim
-		}
+		s.width = max(sh.values, sh.codes)
 		t.rowOf, t.dead, t.tails = make(map[string]location, n), nil, make(map[int]int)
 	}
 	s.version++

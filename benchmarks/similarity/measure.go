@@ -24,11 +24,16 @@ const (
 // The systems that are ours.
 const (
 	plainIndex     = "millrace"
-	refinedIndex   = "millrace refined"
 	quantizedIndex = "millrace quantized"
+	refinedIndex   = "millrace refined"
+	refinedCodes   = "millrace refined, quantized"
 )
 
-func exactIndexes() []string { return []string{plainIndex, refinedIndex, quantizedIndex} }
+func exactIndexes() []string {
+	return append([]string{plainIndex, quantizedIndex}, refinedIndexes()...)
+}
+
+func refinedIndexes() []string { return []string{refinedIndex, refinedCodes} }
 
 func peers() []string { return []string{"faiss", "numpy", "scikit-learn", "usearch"} }
 
@@ -58,8 +63,8 @@ type comparison struct {
 	batch   int
 	systems []string
 	ms      map[string][]float64
-	agree   map[string]float64 // the part of the ids of the first batch that are the exact ones
-	work    []float64          // rows measured, of each query, by the refined index
+	agree   map[string]float64   // the part of the ids of the first batch that are the exact ones
+	work    map[string][]float64 // rows measured, of each query, by the refined indexes
 }
 
 // name of the case with such batches.
@@ -73,7 +78,7 @@ func (s *set) caseName(batch int) string {
 func (b *bench) run(ctx context.Context) (err error) {
 	for _, batch := range []int{1, 64, queries} {
 		if name := b.caseName(batch); b.wants(name) {
-			b.cases = append(b.cases, &comparison{name: name, batch: batch, ms: make(map[string][]float64), agree: make(map[string]float64)})
+			b.cases = append(b.cases, &comparison{name: name, batch: batch, ms: make(map[string][]float64), agree: make(map[string]float64), work: make(map[string][]float64)})
 		}
 	}
 	if len(b.cases) == 0 {
@@ -174,12 +179,17 @@ func (b *bench) build() error {
 	if err != nil {
 		return err
 	}
-	refined, err := similarity.NewRefined(similarity.Euclidean, pca)
-	if err != nil {
-		return err
+	for name, options := range map[string][]similarity.Option{refinedIndex: nil, refinedCodes: {similarity.Quantized()}} {
+		refined, err := similarity.NewRefined(similarity.Euclidean, pca, options...)
+		if err != nil {
+			return err
+		}
+		b.finders[name] = refined
+		if err := refined.Add(b.items...); err != nil {
+			return err
+		}
 	}
-	b.finders[refinedIndex] = refined
-	return refined.Add(b.items...)
+	return nil
 }
 
 // compare has all systems take turns at a case.
@@ -218,15 +228,19 @@ func (b *bench) compare(ctx context.Context, c *comparison) error {
 			return fmt.Errorf("%s: only %.4f of the ids are those of float64 brute force", name, a)
 		}
 	}
-	if refined, ok := b.finders[refinedIndex].(*similarity.Refined); ok {
-		return b.proof(ctx, refined, c)
+	for _, name := range refinedIndexes() {
+		if refined, ok := b.finders[name].(*similarity.Refined); ok {
+			if err := b.proof(ctx, refined, name, c); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// proof asks both of our indexes all queries, and notes what the refined one
-// had to measure.
-func (b *bench) proof(ctx context.Context, refined *similarity.Refined, c *comparison) error {
+// proof asks a refined index and the plain one all queries, and notes what the
+// refined one had to measure.
+func (b *bench) proof(ctx context.Context, refined *similarity.Refined, name string, c *comparison) error {
 	hits, work, err := refined.Search(ctx, b.queries, neighbours, 0)
 	if err != nil {
 		return err
@@ -241,9 +255,9 @@ func (b *bench) proof(ctx context.Context, refined *similarity.Refined, c *compa
 	}
 	for i, w := range work {
 		if !slices.Equal(hits[i], want[i]) || i < b.checked && !slices.Equal(ids[i], b.exact[i]) {
-			return fmt.Errorf("%s: query %d has other answers than the exact ones", refinedIndex, i)
+			return fmt.Errorf("%s: query %d has other answers than the exact ones", name, i)
 		}
-		c.work = append(c.work, float64(w.Measured))
+		c.work[name] = append(c.work[name], float64(w.Measured))
 	}
 	return nil
 }

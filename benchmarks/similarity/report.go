@@ -38,8 +38,9 @@ func (r *report) rows() []results.Row {
 			row(c.name, plainIndex, c.median(plainIndex))
 			theirs(c.name)
 			for _, own := range [][2]string{
-				{refinedIndex, fmt.Sprintf("%s filter and refine through %d", c.name, through)},
 				{quantizedIndex, c.name + " quantized"},
+				{refinedIndex, fmt.Sprintf("%s filter and refine through %d", c.name, through)},
+				{refinedCodes, fmt.Sprintf("%s filter and refine through %d quantized", c.name, through)},
 			} {
 				if s, name := own[0], own[1]; c.ms[s] != nil {
 					row(name, plainIndex, c.median(s))
@@ -62,7 +63,7 @@ func (r *report) text() string {
 	p("# The nearest %d, in process\n\nBy `make bench-similarity`, %s. %s; load before: %s.\n\n", neighbours, time.Now().UTC().Format("2006-01-02"), results.Machine(), r.load)
 	p("Milliseconds a query: the median of up to %d turns of %.1f s, the systems by turns, the lowest and the highest turn in brackets. ", r.turns, r.seconds)
 	p("%d threads each; each peer by the threads and settings that are its fastest in that case. Euclidean. millrace's ids are those of float64 brute force in every case, ", runtime.GOMAXPROCS(0))
-	p("the peers' in the part that a table below tells. \"refined\" is the exact answer through a PCA to %d values: the same as the plain index's, for all %d queries; \"quantized\" is that of a scan of a byte a value.\n", through, queries)
+	p("the peers' in the part that a table below tells. \"refined\" is the exact answer through a PCA to %d values: the same as the plain index's, for all %d queries; \"quantized\" is that of a scan of a byte a value, of the vector or of what PCA makes of it.\n", through, queries)
 	for _, b := range r.benches {
 		b.text(p, r.flops)
 	}
@@ -108,16 +109,16 @@ func (b *bench) text(p func(string, ...any), most float64) {
 			p("; does %.0f GFLOP/s, %.2f of the %.0f that the machine can", 2*pairs/ours/1e6, 2*pairs/ours/1e6/most, most)
 		}
 		p(".")
-		if refined := c.ms[refinedIndex]; refined != nil {
-			through := results.Quantile(refined, 0.5)
-			p(" Refined: %.2f times as fast as the plain index, %.2f as faiss, %.2f as %s.", ours/through, c.median("faiss")/through, fastest/through, peer)
-			if c.batch == 1 {
-				part := func(q float64) float64 { return 100 * results.Quantile(c.work, q) / float64(b.count) }
-				p(" It measures %.0f rows a query at the median (%.2f %%), %.0f at p95 (%.2f %%).", results.Quantile(c.work, 0.5), part(0.5), results.Quantile(c.work, 0.95), part(0.95))
+		for _, name := range exactIndexes()[1:] {
+			if c.ms[name] == nil {
+				continue
 			}
-		}
-		if quantized := c.ms[quantizedIndex]; quantized != nil {
-			p(" Quantized: %.2f times as fast as the plain index, %.2f as %s.", ours/results.Quantile(quantized, 0.5), fastest/results.Quantile(quantized, 0.5), peer)
+			m := c.median(name)
+			p(" %s: %.2f times as fast as the plain index, %.2f as faiss, %.2f as %s.", name, ours/m, c.median("faiss")/m, fastest/m, peer)
+			if work := c.work[name]; c.batch == 1 && work != nil {
+				part := func(q float64) float64 { return 100 * results.Quantile(work, q) / float64(b.count) }
+				p(" It measures %.0f rows a query at the median (%.2f %%), %.0f at p95 (%.2f %%).", results.Quantile(work, 0.5), part(0.5), results.Quantile(work, 0.95), part(0.95))
+			}
 		}
 		p("\n")
 	}
