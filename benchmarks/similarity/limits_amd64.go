@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace-go/millrace/internal/huge"
 	"github.com/millrace-go/millrace/internal/simd"
 )
 
@@ -17,28 +18,29 @@ func fmaAVX2(n int)
 //go:noescape
 func fmaAVX512(n int)
 
-// bandwidth is how many GB/s all processors read of size bytes, at best.
-func bandwidth(size int) float64 {
+// bandwidth returns a measurement of how many GB/s all processors read of size
+// bytes, in pages as large as an index has.
+func bandwidth(size int) func() float64 {
 	workers := runtime.GOMAXPROCS(0)
 	part := size / workers &^ 511
-	memory := make([]byte, part*workers)
+	memory := huge.Bytes(part * workers)
 	for i := 0; i < len(memory); i += 4096 {
 		memory[i] = 1
 	}
 	times := 1 + (1<<30)/len(memory)
-	return best(func() {
-		together(workers, func(w int) {
+	return func() float64 {
+		return rate(float64(len(memory))*float64(times), func(w int) {
 			for range times {
 				read(&memory[w*part], part)
 			}
 		})
-	}, float64(len(memory))*float64(times))
+	}
 }
 
-// flops is how many GFLOP/s all processors do by the widest instructions that
-// the kernels use, at best; 0 if they have none.
+// flops measures how many GFLOP/s all processors do by the widest instructions
+// that the kernels use; 0 if they have none.
 func flops() float64 {
-	const times = 20_000_000
+	const times = 8_000_000
 	lanes, fma := 8, fmaAVX2
 	switch simd.Best() {
 	case simd.Portable:
@@ -47,18 +49,14 @@ func flops() float64 {
 		lanes, fma = 16, fmaAVX512
 	case simd.AVX2:
 	}
-	workers := runtime.GOMAXPROCS(0)
-	return best(func() { together(workers, func(int) { fma(times) }) }, float64(workers*times*12*2*lanes))
+	return rate(float64(runtime.GOMAXPROCS(0)*times*12*2*lanes), func(int) { fma(times) })
 }
 
-func best(f func(), work float64) float64 {
-	most := 0.0
-	for range 5 {
-		start := time.Now()
-		f()
-		most = max(most, work/float64(time.Since(start).Nanoseconds()))
-	}
-	return most
+// rate is how much of the work is done in a nanosecond, by f on each processor.
+func rate(work float64, f func(w int)) float64 {
+	start := time.Now()
+	together(runtime.GOMAXPROCS(0), f)
+	return work / float64(time.Since(start).Nanoseconds())
 }
 
 func together(workers int, f func(w int)) {

@@ -3,5 +3,5 @@
 package main
 
 // What the machine can do is measured on amd64 alone.
-func bandwidth(int) float64 { return 0 }
-func flops() float64        { return 0 }
+func bandwidth(int) func() float64 { return flops }
+func flops() float64               { return 0 }

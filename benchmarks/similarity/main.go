@@ -75,7 +75,6 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r.flops = flops()
 	for _, s := range r.sets(errs) {
 		b := bench{options: r.options, set: s, python: python, log: errs}
 		if err := b.run(ctx); err != nil {

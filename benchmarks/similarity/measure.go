@@ -51,9 +51,9 @@ type bench struct {
 	origin    string
 	finders   map[string]similarity.Finder
 	peers     map[string]*process
-	checked   int     // queries whose exact answers are known
-	exact     [][]int // these
-	bandwidth float64 // GB/s, of so much memory
+	checked   int            // queries whose exact answers are known
+	exact     [][]int        // these
+	bandwidth func() float64 // GB/s, of so much memory
 	cases     []*comparison
 }
 
@@ -63,6 +63,7 @@ type comparison struct {
 	batch   int
 	systems []string
 	ms      map[string][]float64
+	limits  []float64            // GB/s for single queries, GFLOP/s for batches, that the machine can; turn by turn, too
 	agree   map[string]float64   // the part of the ids of the first batch that are the exact ones
 	work    map[string][]float64 // rows measured, of each query, by the refined indexes
 }
@@ -122,7 +123,7 @@ func (b *bench) startPeers(ctx context.Context) (stop func() error, err error) {
 		for _, p := range started {
 			err = errors.Join(err, p.close())
 		}
-		b.vectors, b.peers, b.finders = nil, nil, nil // so that the next set has the memory
+		b.vectors, b.peers, b.finders, b.bandwidth = nil, nil, nil, nil // so that the next set has the memory
 		return err
 	}
 	dir, err := os.MkdirTemp("", "similarity")
@@ -200,7 +201,12 @@ func (b *bench) compare(ctx context.Context, c *comparison) error {
 		}
 	}
 	slow := make(map[string]bool)
+	limit := flops
+	if c.batch == 1 {
+		limit = b.bandwidth
+	}
 	for turn := range b.turns {
+		c.limits = append(c.limits, limit())
 		for i := range c.systems {
 			name := c.systems[(i+turn)%len(c.systems)] // each is first some time
 			if slow[name] {

@@ -126,15 +126,16 @@ func TestBruteForce(t *testing.T) {
 
 // A report has a row for every system of every case, and names the cases.
 func TestReport(t *testing.T) {
-	b := &bench{set: set{name: "768", dim: 768}, count: 1000, origin: "made up", bandwidth: 10}
+	b := &bench{set: set{name: "768", dim: 768}, count: 1000, origin: "made up"}
 	for _, batch := range []int{1, 64, 1000} {
 		c := &comparison{name: b.caseName(batch), batch: batch, systems: systems(), ms: make(map[string][]float64), agree: make(map[string]float64), work: map[string][]float64{refinedCodes: {3, 4}}}
 		for i, s := range systems() {
 			c.ms[s] = []float64{float64(i + 1)}
+			c.limits = append(c.limits, 100)
 		}
 		b.cases = append(b.cases, c)
 	}
-	r := report{benches: []*bench{b}, flops: 100, growth: []growth{{10_000, 1, 2, &approximate{single: 0.25, batch: 0.125, recall: similarity.Recall{Value: 0.96, Probes: 3, Lists: 200}}}}}
+	r := report{benches: []*bench{b}, growth: []growth{{10_000, 1, 2, &approximate{single: 0.25, batch: 0.125, recall: similarity.Recall{Value: 0.96, Probes: 3, Lists: 200}}}}}
 	got := make(map[string]float64)
 	for _, row := range r.rows() {
 		got[row.Case+": "+row.System] = row.Value
