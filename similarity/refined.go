@@ -22,10 +22,13 @@ import (
 //
 // It is safe for concurrent use, as an Index is; the zero Refined has no
 // projection, and refuses all. Memory is 4 bytes a value, of the vector and of
-// its projection; [Quantized], a value of the projection is one byte. That is the
-// fastest for one query at a time, if the projection's mean is that of the
+// its projection; [Quantized], a value of the projection is one byte. That is faster
+// for one query at a time, if the projection's mean is that of the
 // vectors (by Cosine, of the vectors made as long as 1): what is left of them
 // has no value much larger than the others then.
+//
+// For many queries in one call an Index is faster: it shares each row that it
+// loads, and here each query measures rows of its own.
 type Refined struct {
 	metric    Metric
 	space     string
