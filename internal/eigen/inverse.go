@@ -72,6 +72,7 @@ func (s *Symmetric) iterate(x, near []float64, i int, norm float64, lu *factors,
 			lu.solve(x)
 			clearOf(x, near)
 		}
+		clearOf(x, near) // once more does away with what rounding left
 		if s.residual(x, value, spare) <= 1e-12*norm {
 			return true
 		}
@@ -79,15 +80,12 @@ func (s *Symmetric) iterate(x, near []float64, i int, norm float64, lu *factors,
 	return false
 }
 
-// clearOf makes x a unit vector orthogonal to the unit vectors in near. Once
-// more does away with what rounding left.
+// clearOf makes x a unit vector orthogonal to the unit vectors in near.
 func clearOf(x, near []float64) {
-	for range 2 {
-		floats.Scale(1/length(x), x)
-		for at := 0; at < len(near); at += len(x) {
-			v := near[at : at+len(x)]
-			floats.AddScaled(x, -floats.Dot(x, v), v)
-		}
+	floats.Scale(1/length(x), x)
+	for at := 0; at < len(near); at += len(x) {
+		v := near[at : at+len(x)]
+		floats.AddScaled(x, -floats.Dot(x, v), v)
 	}
 	floats.Scale(1/length(x), x)
 }

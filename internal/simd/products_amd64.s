@@ -148,6 +148,106 @@ done:
 	VZEROUPPER
 	RET
 
+// A row at off, with all columns of a.
+#define ROW16(off, V) \
+	VMOVUPS off(BX), V; \
+	VFMADD231PS.BCST off(SI), V, Z0; \
+	VFMADD231PS.BCST off+4(SI), V, Z1; \
+	VFMADD231PS.BCST off+8(SI), V, Z2; \
+	VFMADD231PS.BCST off+12(SI), V, Z3; \
+	VFMADD231PS.BCST off+16(SI), V, Z4; \
+	VFMADD231PS.BCST off+20(SI), V, Z5; \
+	VFMADD231PS.BCST off+24(SI), V, Z6; \
+	VFMADD231PS.BCST off+28(SI), V, Z7; \
+	VFMADD231PS.BCST off+32(SI), V, Z8; \
+	VFMADD231PS.BCST off+36(SI), V, Z9; \
+	VFMADD231PS.BCST off+40(SI), V, Z10; \
+	VFMADD231PS.BCST off+44(SI), V, Z11; \
+	VFMADD231PS.BCST off+48(SI), V, Z12; \
+	VFMADD231PS.BCST off+52(SI), V, Z13; \
+	VFMADD231PS.BCST off+56(SI), V, Z14; \
+	VFMADD231PS.BCST off+60(SI), V, Z15
+
+// Adds a row of 16 sums, whose lower half is LOW, and goes on to the next one.
+#define ADD16(LOW, ALL) \
+	VCVTPS2PD LOW, Z20;            \
+	VEXTRACTF64X4 $1, ALL, Y21;    \
+	VCVTPS2PD Y21, Z21;            \
+	VMULPD Z31, Z20, Z20;          \
+	VMULPD Z31, Z21, Z21;          \
+	VADDPD (DI), Z20, Z20;         \
+	VADDPD 64(DI), Z21, Z21;       \
+	VMOVUPD Z20, (DI);             \
+	VMOVUPD Z21, 64(DI);           \
+	ADDQ $128, DI
+
+// func productsAVX512(c *float64, a, b *float32, rows int, unit float64)
+TEXT ·productsAVX512(SB), NOSPLIT, $0-40
+	MOVQ c+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), BX
+	MOVQ rows+24(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	SUBQ $4, CX
+	JLT  few
+
+four:
+	ROW16(0, Z16)
+	ROW16(64, Z17)
+	ROW16(128, Z18)
+	ROW16(192, Z19)
+	ADDQ $256, SI
+	ADDQ $256, BX
+	SUBQ $4, CX
+	JGE  four
+
+few:
+	ADDQ $4, CX
+	JZ   done
+
+row:
+	ROW16(0, Z16)
+	ADDQ $64, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNZ  row
+
+done:
+	VBROADCASTSD unit+32(FP), Z31
+	ADD16(Y0, Z0)
+	ADD16(Y1, Z1)
+	ADD16(Y2, Z2)
+	ADD16(Y3, Z3)
+	ADD16(Y4, Z4)
+	ADD16(Y5, Z5)
+	ADD16(Y6, Z6)
+	ADD16(Y7, Z7)
+	ADD16(Y8, Z8)
+	ADD16(Y9, Z9)
+	ADD16(Y10, Z10)
+	ADD16(Y11, Z11)
+	ADD16(Y12, Z12)
+	ADD16(Y13, Z13)
+	ADD16(Y14, Z14)
+	ADD16(Y15, Z15)
+	VZEROUPPER
+	RET
+
 // Adds 4 values less their shifts to sums.
 #define SUM(off32, off64) \
 	VCVTPS2PD off32(SI), Y8;  \
@@ -181,5 +281,36 @@ TEXT ·centerAVX2(SB), NOSPLIT, $0-40
 	SUM(16, 32)
 	SUM(32, 64)
 	SUM(48, 96)
+	VZEROUPPER
+	RET
+
+// func centerAVX512(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)
+TEXT ·centerAVX512(SB), NOSPLIT, $0-40
+	MOVQ to+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ shift+16(FP), BX
+	MOVQ sums+24(FP), DX
+	MOVQ largest+32(FP), CX
+	VPTERNLOGD $255, Z7, Z7, Z7
+	VPSRLD $1, Z7, Z7 // all bits but the sign
+	VMOVUPS (SI), Z0
+	VMOVUPS (BX), Z1
+	VSUBPS Z1, Z0, Z2
+	VMOVUPS Z2, (DI)
+	VPANDD Z7, Z2, Z2
+	VMAXPS (CX), Z2, Z2
+	VMOVUPS Z2, (CX)
+	VCVTPS2PD Y0, Z3
+	VCVTPS2PD Y1, Z4
+	VEXTRACTF64X4 $1, Z0, Y0
+	VEXTRACTF64X4 $1, Z1, Y1
+	VCVTPS2PD Y0, Z5
+	VCVTPS2PD Y1, Z6
+	VSUBPD Z4, Z3, Z3
+	VSUBPD Z6, Z5, Z5
+	VADDPD (DX), Z3, Z3
+	VADDPD 64(DX), Z5, Z5
+	VMOVUPD Z3, (DX)
+	VMOVUPD Z5, 64(DX)
 	VZEROUPPER
 	RET
