@@ -55,6 +55,8 @@ test: setup ## every test of all modules, with -race, and the small chaos withou
 	for p in ./sink ./internal/chaos; do
 		(go test -v -count=1 -timeout 15m $$p 2>&1) | tee -a "$$log" | grep --line-buffered -E "$$show" || failed="$${failed:-} $$p"
 	done
+	# All kernels are tried on the machine's own build; this is the build that has none.
+	(go test -tags purego -v ./internal/simd ./internal/eigen ./reduce 2>&1) | tee -a "$$log" | grep --line-buffered -E "$$show" || failed="$${failed:-} purego"
 	$(MAKE) --no-print-directory test-arm64 2>&1 | tee -a "$$log" || failed="$${failed:-} arm64"
 	if grep -qE '^FAIL' "$$log"; then failed=yes; fi
 	if [ -n "$${failed:-}" ]; then echo "make test: failed; the whole output:"; cat "$$log"; exit 1; fi

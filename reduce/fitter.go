@@ -90,7 +90,6 @@ func (f *PCAFitter) start(space string, dim int) {
 	f.space, f.dim = space, dim
 	f.sums = make([]float64, f.stride())
 	f.products = make([]float64, f.square(f.stride()/simd.Columns))
-	f.block = make([]float32, blockRows*dim)
 	for i := range f.panels {
 		f.panels[i] = panels{values: make([]float32, blockRows*f.stride()), scales: make([]float64, f.stride()/simd.Columns)}
 	}
@@ -121,6 +120,9 @@ func (f *PCAFitter) Add(vs ...vector.Vector) error {
 			f.sum(vs[:whole])
 			vs = vs[whole:]
 			continue
+		}
+		if f.block == nil {
+			f.block = make([]float32, blockRows*dim)
 		}
 		copy(f.block[f.pending*dim:], vs[0].Values)
 		if f.pending++; f.pending == blockRows {

@@ -135,7 +135,7 @@ type Work struct {
 
 // Search is Nearest, and tells how much work each answer took; of queries that
 // failed that is zero. If limit is above 0, at most so many items a query, or k
-// if that is more, are measured: those whose projections are nearest. What is found then has its true
+// if that is more, are measured: those that the scan cannot prove to be as far as the others. What is found then has its true
 // distance, but something nearer may be missing, unless the Work says that it
 // is proved.
 func (x *Refined) Search(ctx context.Context, queries []vector.Vector, k, limit int) ([][]Hit, []Work, error) {

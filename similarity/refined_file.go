@@ -10,7 +10,7 @@ import (
 )
 
 func refinedFile() sealed.Kind {
-	return sealed.Kind{Name: "refined index", Magic: [8]byte([]byte("MILLRREF")), Version: 1}
+	return sealed.Kind{Name: "refined index", Magic: [8]byte([]byte("MILLRREF")), Version: 2}
 }
 
 // Save writes the items and the projection, with a checksum, for [LoadRefined].

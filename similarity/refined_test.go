@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/millrace-go/millrace/internal/simd"
 	"github.com/millrace-go/millrace/similarity/vector"
 	"github.com/millrace-go/millrace/stage"
 )
@@ -212,6 +211,23 @@ func testRefinedMeasuresFew(t *testing.T, options []Option) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		plain := NewIndex(metric)
+		if err := plain.Add(items[20:]...); err != nil {
+			t.Fatal(err)
+		}
+		want, err := plain.Nearest(t.Context(), qs, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range qs {
+			alone, err := x.Nearest(t.Context(), qs[i:i+1], k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(exact[i], want[i]) || !slices.Equal(alone[0], want[i]) {
+				t.Fatalf("%v, query %d: got %v, alone %v, want %v", metric, i, exact[i], alone[0], want[i])
+			}
+		}
 		most := 0
 		for _, w := range work {
 			most = max(most, w.Measured)
@@ -294,47 +310,5 @@ func TestRefinedRefuses(t *testing.T) {
 	var zero Refined
 	if err := zero.Add(good); err == nil || !strings.Contains(err.Error(), "NewRefined") {
 		t.Errorf("the zero Refined: error %v", err)
-	}
-}
-
-// TestProjectionsErrorIsBound compares what a projection of all directions makes
-// of two vectors with themselves: without the kernel's error, the squares may
-// differ by what the bound has beside that.
-func TestProjectionsErrorIsBound(t *testing.T) {
-	rng := rand.New(rand.NewPCG(5, 0))
-	for i, metric := range append(refinedMetrics, refinedMetrics...) {
-		const dim = 40
-		left := []float64{0, 0, 0.7, 0.7}[i]
-		e, err := newProjector(metric, explained{randomProjection(rng, dim, dim), left})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := e.bound()
-		kernels, _ := simd.Bound(dim + 1)
-		worst := 0.0
-		for range 2000 {
-			v := vectors(rng, 0, 1, dim)[0].Vector.Values
-			w := slices.Clone(v)
-			for d := range w {
-				w[d] += 1e-3 * float32(rng.NormFloat64())
-			}
-			p, q := e.project(v), e.project(w)
-			scanned := sumSquares(appendFloat64s(nil, p), q, math.Inf(1))
-			d, err := metric.Distance(v, w)
-			if err != nil {
-				t.Fatal(err)
-			}
-			square := d * d
-			if metric == Cosine {
-				square = 2 * d
-			}
-			worst = max(worst, (math.Abs(scanned-square)-2*b.a)/(dot(p, p)+dot(q, q)))
-		}
-		if worst > b.g-kernels {
-			t.Errorf("%v, %v left out: off by %g of the squares, the bound is %g", metric, left, worst, b.g-kernels)
-		}
-		if left == 0 && worst < 2*b.slack {
-			t.Errorf("%v: off by %g of the squares: no test of the bound", metric, worst)
-		}
 	}
 }

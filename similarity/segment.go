@@ -119,7 +119,8 @@ func (s *segment) first(row int) float64 {
 	}
 	mark := simd.MarkAt(row)
 	scale, miss := float64(s.rough[mark]), float64(s.rough[mark+simd.Panel])
-	return (scale*float64(int(s.codes[simd.CodeAt(row, s.shape.codes)])-simd.CodeZero) + miss) * (1 + 0x1p-50)
+	v := scale*float64(int(s.codes[simd.CodeAt(row, s.shape.codes)])-simd.CodeZero) + miss
+	return v + math.Abs(v)*0x1p-50
 }
 
 // move copies a row of another segment for items of the same dimension.

@@ -55,6 +55,15 @@ func (w *witness) Nearest(ctx context.Context, queries []vector.Vector, k int) (
 	return w.Index.Nearest(ctx, queries, k)
 }
 
+// All that a topic can feed.
+var (
+	_ similarity.Collection = (*similarity.Index)(nil)
+	_ similarity.Collection = (*similarity.Refined)(nil)
+	_ similarity.Collection = (*similarity.IVF)(nil)
+	_ similarity.Collection = (*similarity.File)(nil)
+	_ similarity.Collection = (*similarity.Spaces)(nil)
+)
+
 func TestIntoIsASink(t *testing.T) {
 	stagetest.TestSink(t, func(testing.TB) stagetest.SinkFixture[similarity.Item] {
 		w := &witness{}

@@ -110,6 +110,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if b.difference, err = difference(scikit, filepath.Join(dir, "components.npy"), b.ours); err != nil {
 		return err
 	}
+	if b.difference > 1e-4 {
+		return fmt.Errorf("the components differ from scikit-learn's by %.2g", b.difference)
+	}
 	text := b.text()
 	_, _ = io.WriteString(out, text)
 	if o.out == "" {

@@ -130,7 +130,7 @@ func (r *report) agreement(p func(string, ...any)) {
 		return
 	}
 	peers := peers()
-	p("\n## Ids that are the exact ones, in their places\n\n| case | %s |\n| --- |%s\n", strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
+	p("\n## Ids of the first batch that are the exact ones, in their places\n\n| case | %s |\n| --- |%s\n", strings.Join(peers, " | "), strings.Repeat(" --- |", len(peers)))
 	for _, b := range r.benches {
 		for _, c := range b.cases {
 			p("| %s |", c.name)

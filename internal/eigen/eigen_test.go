@@ -56,6 +56,7 @@ func matrices() map[string][]float64 {
 		"diagonal":        matrix(30, func(i, j int) float64 { return float64(i%4) * float64(1-min(j-i, 1)) }),
 		"ones":            matrix(40, func(i, j int) float64 { return 1 }), // of rank 1
 		"random":          matrix(150, func(i, j int) float64 { return rng.NormFloat64() }),
+		"large":           matrix(401, func(i, j int) float64 { return rng.NormFloat64() }), // enough for two goroutines
 		"minus":           turned(1, []float64{-1, -2, -3, -1e-9}),
 		"two blocks":      matrix(16, func(i, j int) float64 { return float64(1-min(j/8-i/8, 1)) / float64(1+j%8-i%8+8*(j/8-i/8)) }),
 		"tiny":            matrix(50, func(i, j int) float64 { return 1e-80 * rng.NormFloat64() }),
@@ -128,7 +129,7 @@ func TestEqualsGonum(t *testing.T) {
 
 // A fit must not depend on the machine it ran on.
 func TestSameBits(t *testing.T) {
-	const n, count = 203, 37
+	const n, count = 333, 37
 	rng := rand.New(rand.NewPCG(11, 0))
 	a := matrix(n, func(i, j int) float64 { return rng.NormFloat64() })
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))

@@ -22,7 +22,7 @@ const block = 32
 func (s *Symmetric) tridiagonalize() {
 	n, stride := s.n, s.stride
 	changes := make([]float64, 2*block*stride) // v, w, the next v, ...
-	factors := make([]float64, 2*block)
+	factors, second := make([]float64, 2*block), make([]float64, stride)
 	for k := range n {
 		count := k % block * 2
 		if count == 0 && k > 0 {
@@ -42,7 +42,7 @@ func (s *Symmetric) tridiagonalize() {
 		v, w := changes[count*stride:(count+1)*stride], changes[(count+1)*stride:(count+2)*stride]
 		clear(v[:k+1])
 		copy(v[k+1:], row[1:])
-		s.multiply(w, v, k+1)
+		s.multiply(w, second, v, k+1)
 		for t := range count {
 			factors[t] = -floats.Dot(changes[(t^1)*stride+k+1:][:n-k-1], v[k+1:n])
 		}
@@ -54,12 +54,36 @@ func (s *Symmetric) tridiagonalize() {
 }
 
 // multiply makes y the product of A's rows and columns from first on with x, which
-// is 0 before. It reads the upper half, four rows at a time. Before first, y is
-// anything.
-func (s *Symmetric) multiply(y, x []float64, first int) {
+// is 0 before. Before first, y is anything. Where that is worth a second goroutine,
+// each takes half of the values, whatever the number of cores; second is as long as
+// y, for the lower half's products.
+func (s *Symmetric) multiply(y, second, x []float64, first int) {
+	const worth = 256
+	if s.n-first < worth {
+		clear(y)
+		s.multiplyRows(y, x, first, s.n)
+		return
+	}
+	middle := (s.n - int(math.Sqrt(0.5)*float64(s.n-first))) &^ (simd.PairRows - 1)
+	parallel.Each(2, func(half int) {
+		if half == 0 {
+			clear(y)
+			s.multiplyRows(y, x, first, middle)
+		} else {
+			clear(second)
+			s.multiplyRows(second, x, middle, s.n)
+		}
+	})
+	for i, v := range second[middle:] {
+		y[middle+i] += v
+	}
+}
+
+// multiplyRows adds to y what the rows from first to end add to the product. It
+// reads the upper half, four rows at a time.
+func (s *Symmetric) multiplyRows(y, x []float64, first, end int) {
 	const rows = simd.PairRows
-	clear(y)
-	for i := first &^ (rows - 1); i < s.n; i += rows {
+	for i := first &^ (rows - 1); i < end; i += rows {
 		var sums [rows]float64
 		for r := range rows {
 			row := s.a[(i+r)*s.stride+i:][:rows]

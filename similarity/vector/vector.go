@@ -37,13 +37,31 @@ func (v Vector) Check() error {
 	case len(v.Values) == 0:
 		return errors.New("vector: no values")
 	}
-	for i, x := range v.Values {
-		// The exponent's bits are all ones in NaN and the infinities, and only there.
-		if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
-			return fmt.Errorf("vector: value %d is %v", i, x)
-		}
+	if i := notFinite(v.Values); i >= 0 {
+		return fmt.Errorf("vector: value %d is %v", i, v.Values[i])
 	}
 	return nil
+}
+
+// notFinite is the place of the first value that is no finite number, or -1. The
+// exponent's bits are all ones in NaN and the infinities, and only there: one more
+// carries into the sign.
+func notFinite(values []float32) int {
+	const size, one = 1<<31 - 1, 1 << 23
+	carry := func(x float32) uint32 { return math.Float32bits(x)&size + one }
+	at := 0
+	for ; len(values)-at >= 8; at += 8 {
+		x := (*[8]float32)(values[at:])
+		if (carry(x[0])|carry(x[1])|carry(x[2])|carry(x[3])|carry(x[4])|carry(x[5])|carry(x[6])|carry(x[7]))>>31 != 0 {
+			break
+		}
+	}
+	for ; at < len(values); at++ {
+		if carry(values[at])>>31 != 0 {
+			return at
+		}
+	}
+	return -1
 }
 
 // CheckIn is [Vector.Check], and also that v is of the given space (else a
