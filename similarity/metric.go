@@ -16,8 +16,9 @@ const (
 	// Euclidean is the length of the difference: sqrt(sum((a-b)^2)).
 	Euclidean Metric = iota
 	// Cosine is 1 minus the cosine of the angle: 1 - a.b/(|a||b|), from 0 (same
-	// direction) to 2 (opposite). Of a vector of zeros it is undefined, so
-	// such vectors are refused.
+	// direction) to 2 (opposite). It is told to 1e-16: what is nearer than that,
+	// by an angle below some 1e-8, is at 0. Of a vector of zeros it is
+	// undefined, so such vectors are refused.
 	Cosine
 	// InnerProduct is -a.b, so that a smaller distance is nearer here too; it
 	// may be negative, and an item need not be the nearest to itself. For
