@@ -22,6 +22,7 @@ type search struct {
 	highs   floatHeap // the k lowest upper ends
 	waiting []candidate
 	best    topK
+	lows    floatHeap // of promising
 	refined int       // rows measured
 	dropped float64   // by a budget: the lowest lower end of what was not measured
 	buf     []float32 // a row; the goroutine's
@@ -109,7 +110,7 @@ func (s *search) settle(most int) {
 	if s.scan.budget > 0 {
 		s.spare()
 	} else {
-		slices.SortFunc(s.waiting, candidate.compare)
+		s.promising(most)
 	}
 	measured := 0
 	for _, c := range s.waiting {
@@ -133,6 +134,26 @@ func (s *search) settle(most int) {
 		}
 	}
 	s.waiting = append(s.waiting[:0], s.waiting[measured:]...)
+}
+
+// promising puts the n lowest candidates first, in order: to sort all of them takes
+// longer than to measure those few.
+func (s *search) promising(n int) {
+	first := len(s.waiting)
+	if n < first {
+		s.lows = s.lows[:0]
+		for _, c := range s.waiting {
+			s.lows.keep(c.low, n)
+		}
+		first = 0
+		for i, c := range s.waiting {
+			if c.low <= s.lows[0] {
+				s.waiting[first], s.waiting[i] = c, s.waiting[first]
+				first++
+			}
+		}
+	}
+	slices.SortFunc(s.waiting[:first], candidate.compare)
 }
 
 // merge takes over what another search for the same query found.
