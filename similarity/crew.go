@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// crew is who helps a collection's searches for a single query. To wake a
-// processor that sleeps takes a tenth of a millisecond, in which a search for one
-// of 30,000 vectors is half done; so one helper looks out for the next search for
+// crew is who helps a collection's searches. To wake a processor that sleeps takes
+// a tenth of a millisecond, in which a search for one of 30,000 vectors is half
+// done; so one helper looks out for the next search, or the next step of one, for
 // about as long before it ends. The zero crew is ready, nil has nobody wait.
 type crew struct {
 	slot atomic.Pointer[task] // nil: nobody looks out; lookout: somebody does; else what is to be done

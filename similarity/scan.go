@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/bits"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -40,7 +39,7 @@ type goal struct {
 	keep    func(id string) bool // nil keeps all
 	budget  int                  // how many rows may be measured a query; 0 is no bound
 	kernel  simd.Kernel
-	crew    *crew // for a single query; nil is goroutines made for it
+	crew    *crew // nil is goroutines made for it
 }
 
 func nearestGoal(k int) goal {
@@ -65,10 +64,11 @@ type scan struct {
 	next    atomic.Int64
 }
 
-// group is queries that share each row that is loaded: at most simd.Group, which
-// are packed if they are more than one.
+// group is queries that share each row that is loaded; they are packed if they
+// are more than one.
 type group struct {
 	members []int
+	size    int // how many places there are
 	packed  []float32
 	codes   *simd.CodeGroup
 }
@@ -99,12 +99,8 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 		s.divide()
 	}
 	workers := make([]*worker, s.workers)
-	var crew *crew
-	if len(s.queries) == 1 {
-		crew = s.crew
-	}
-	crew.parallel(len(workers), func(w int) {
-		workers[w] = s.newWorker()
+	s.crew.parallel(len(workers), func(w int) {
+		workers[w] = s.newWorker(w)
 		for ctx.Err() == nil {
 			i := int(s.next.Add(1)) - 1
 			if i >= len(s.units) {
@@ -154,7 +150,7 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 func (s *scan) each(f func(i int)) {
 	const some = 16
 	var next atomic.Int64
-	parallel(s.goroutines(len(s.queries)/some), func(int) {
+	s.crew.parallel(s.goroutines(len(s.queries)/some), func(int) {
 		for first := int(next.Add(some)) - some; first < len(s.queries); first = int(next.Add(some)) - some {
 			for i := first; i < min(first+some, len(s.queries)); i++ {
 				f(i)
@@ -180,38 +176,58 @@ func parallel(n int, f func(int)) {
 // packs them in groups.
 func (s *scan) prepare(asked []vector.Vector, maker func() func(values []float32) query) {
 	s.queries = make([]query, len(asked))
-	s.groups = make([]group, (len(asked)+simd.Group-1)/simd.Group)
 	everyone := make([]int, len(asked))
 	for i := range everyone {
 		everyone[i] = i
 	}
+	parts := s.parts(everyone)
+	s.groups = make([]group, len(parts))
 	var next atomic.Int64
-	parallel(min(runtime.GOMAXPROCS(0), 1+len(asked)*len(asked[0].Values)/lonePrepared), func(int) {
+	s.crew.parallel(min(runtime.GOMAXPROCS(0), 1+len(asked)*len(asked[0].Values)/lonePrepared), func(int) {
 		newQuery := maker()
 		for g := int(next.Add(1)) - 1; g < len(s.groups); g = int(next.Add(1)) - 1 {
-			members := everyone[g*simd.Group : min((g+1)*simd.Group, len(asked))]
-			for _, i := range members {
+			for _, i := range parts[g] {
 				s.queries[i] = newQuery(asked[i].Values)
 			}
-			s.groups[g] = s.pack(members)
+			s.groups[g] = s.pack(parts[g])
 		}
 	})
 }
 
+// parts divides queries into those of a group each.
+func (s *scan) parts(members []int) (parts [][]int) {
+	for len(members) > 0 {
+		n := min(s.groupOf(len(members)), len(members))
+		parts, members = append(parts, members[:n:n]), members[n:]
+	}
+	return parts
+}
+
+// groupOf is how many places a group for n queries has.
+func (s *scan) groupOf(n int) int {
+	switch {
+	case n == 1:
+		return 1
+	case s.bound.coded:
+		return simd.Group
+	}
+	return s.kernel.GroupOf(n)
+}
+
 // pack makes a group. What it has no query for is filled up with zeros.
 func (s *scan) pack(members []int) group {
-	g := group{members: members}
+	g := group{members: members, size: s.groupOf(len(members))}
 	switch {
-	case len(members) == 1:
+	case g.size == 1:
 	case s.bound.coded:
 		g.codes = simd.NewCodeGroup(simd.CodeSize(s.snapshot.width))
 		for j, i := range members {
 			g.codes.Set(j, s.queries[i].codes)
 		}
 	default:
-		g.packed = make([]float32, s.snapshot.width*simd.Group)
+		g.packed = make([]float32, s.snapshot.width*g.size)
 		for j, i := range members {
-			simd.PackGroup(g.packed, j, s.queries[i].scanned)
+			simd.PackGroup(g.packed, g.size, j, s.queries[i].scanned)
 		}
 	}
 	return g
@@ -224,7 +240,7 @@ func (s *scan) divide() {
 		blocks += v.blocks()
 	}
 	s.workers = s.worth(blocks * len(s.queries))
-	party := min(max(1, partyBytes/(simd.Group*s.rowBytes())), len(s.groups))
+	party := min(max(1, partyBytes/(s.groups[0].size*s.rowBytes())), len(s.groups))
 	for i, v := range s.snapshot.views {
 		end := v.blocks()
 		for first := 0; first < end; {
@@ -258,6 +274,7 @@ func (s *scan) rowBytes() int {
 // worker is one goroutine's part of a scan.
 type worker struct {
 	*scan
+	number   int
 	searches []search
 	cuts     []cut // of each query
 	dots     []float32
@@ -272,8 +289,8 @@ type cut struct {
 	highest float64
 }
 
-func (s *scan) newWorker() *worker {
-	w := &worker{scan: s, searches: make([]search, len(s.queries)), cuts: make([]cut, len(s.queries))}
+func (s *scan) newWorker(number int) *worker {
+	w := &worker{scan: s, number: number, searches: make([]search, len(s.queries)), cuts: make([]cut, len(s.queries))}
 	w.buf = make([]float32, s.snapshot.dim)
 	// What all searches need at least is one piece of memory.
 	const most = 64
@@ -287,10 +304,7 @@ func (s *scan) newWorker() *worker {
 		}
 		candidates, highs = candidates[most:], highs[min(s.k, most):]
 	}
-	queries := min(len(s.queries), simd.Group)
-	if queries > 1 {
-		queries = simd.Group
-	}
+	queries := s.groupOf(len(s.queries))
 	w.dots, w.in = make([]float32, tileBlocks*simd.Block*queries), make([]uint64, tileBlocks*queries)
 	return w
 }
@@ -298,22 +312,27 @@ func (s *scan) newWorker() *worker {
 // scanUnit offers the unit's rows to the searches of its queries.
 func (w *worker) scanUnit(ctx context.Context, u unit) {
 	groups := w.groups[u.group:u.groupEnd]
-	for some := range slices.Chunk(u.members, simd.Group) {
+	for _, some := range w.parts(u.members) {
 		groups = append(groups[:len(groups):len(groups)], w.pack(some))
 	}
 	v := &w.snapshot.views[u.view]
 	size := w.tile()
-	if math.IsInf(w.searches[groups[0].members[0]].highest, 1) {
-		size = 1 // with nothing to beat, every row is in
+	for i := range groups {
+		if math.IsInf(w.shared[groups[i].members[0]].load(), 1) {
+			size = 1 // with nothing to beat, every row is in
+		}
 	}
 	for first := u.first; first < u.end && ctx.Err() == nil; size = min(2*size, w.tile()) {
 		end := min(first+size, u.end)
 		ahead := v.scanned(end, min(end+2*size, end+w.tile(), u.end))
 		for i := range groups {
+			// Each worker begins with other groups, so that of the first rows, which
+			// are all in, most know from another worker what they must beat.
+			g := &groups[(i+w.number*len(groups)/w.workers)%len(groups)]
 			some := (len(ahead) + len(groups) - i - 1) / (len(groups) - i)
-			w.scanGroup(v, first, end, &groups[i], ahead[:some])
+			w.scanGroup(v, first, end, g, ahead[:some])
 			ahead = ahead[some:]
-			w.offer(u.view, first, end-first, &groups[i])
+			w.offer(u.view, first, end-first, g)
 		}
 		first = end
 	}
@@ -324,7 +343,7 @@ func (w *worker) scanUnit(ctx context.Context, u unit) {
 func (w *worker) scanGroup(v *view, first, end int, g *group, ahead []float32) {
 	n := min(end*simd.Block, v.rows) - first*simd.Block
 	one := &w.queries[g.members[0]]
-	if len(g.members) == 1 {
+	if g.size == 1 {
 		cut := w.cutOf(g.members[0], v)
 		if w.bound.coded {
 			w.kernel.ScanCodes(w.dots, w.in, one.codes, cut, v.codesOf(first, end), v.marks(first, end), n)
@@ -333,19 +352,26 @@ func (w *worker) scanGroup(v *view, first, end int, g *group, ahead []float32) {
 		}
 		return
 	}
-	var cuts simd.CodeCuts
-	for j := range simd.Group {
+	cut := func(j int) simd.CodeCut {
 		if j < len(g.members) {
-			cuts.Set(j, w.cutOf(g.members[j], v))
-		} else { // no query: nothing is in
-			cuts.Set(j, simd.CodeCut{Limit: float32(math.Inf(1))})
+			return w.cutOf(g.members[j], v)
 		}
+		return simd.CodeCut{Limit: float32(math.Inf(1))} // no query: nothing is in
 	}
 	if w.bound.coded {
+		var cuts simd.CodeCuts
+		for j := range g.size {
+			cuts.Set(j, cut(j))
+		}
 		w.kernel.ScanCodeGroup(w.dots, w.in, g.codes, &cuts, v.codesOf(first, end), v.marks(first, end), n)
-	} else {
-		w.kernel.ScanGroup(w.dots, w.in, g.packed, &simd.Cuts{Slopes: cuts.Slopes, Limits: cuts.Limits}, v.scanned(first, end), v.marks(first, end), n, ahead)
+		return
 	}
+	var cuts simd.Cuts
+	for j := range g.size {
+		c := cut(j)
+		cuts.Slopes[j], cuts.Limits[j] = c.Slope, c.Limit
+	}
+	w.kernel.ScanGroup(w.dots, w.in, g.packed, g.size, &cuts, v.scanned(first, end), v.marks(first, end), n, ahead)
 }
 
 // cutOf brings a query's cut up to what is known by now.
@@ -362,18 +388,15 @@ func (w *worker) cutOf(i int, v *view) simd.CodeCut {
 // a group's searches.
 func (w *worker) offer(view, block, blocks int, g *group) {
 	v := &w.snapshot.views[view]
-	width := 1 // how many queries the kernel took
-	if len(g.members) > 1 {
-		width = simd.Group
-	}
 	for b := range blocks {
-		words := w.in[b*width:][:len(g.members)]
+		words := w.in[b*g.size:][:len(g.members)]
 		for j, word := range words {
 			if word == 0 {
 				continue
 			}
 			s := &w.searches[g.members[j]]
-			dots := w.dots[(b*width+j)*simd.Block:]
+			dots := w.dots[(b*g.size+j)*simd.Block:]
+			was := s.highest
 			for ; word != 0; word &= word - 1 {
 				lane := bits.TrailingZeros64(word)
 				row := (block+b)*simd.Block + lane
@@ -382,6 +405,9 @@ func (w *worker) offer(view, block, blocks int, g *group) {
 					continue
 				}
 				s.offer(candidate{low, int32(view), int32(row)}, high)
+			}
+			if s.highest < was {
+				s.tell()
 			}
 		}
 	}

@@ -49,13 +49,13 @@ func (s *scan) candidates() int {
 	return max(4*min(s.k, 1<<20), few)
 }
 
-// offer is called with every row that is in.
+// offer is called with every row that is in; tell is for what follows of it.
 func (s *search) offer(c candidate, high float64) {
 	if c.low > s.highest {
 		return
 	}
 	if s.scan.nearest && s.highs.keep(high, s.scan.k) && len(s.highs) == s.scan.k {
-		s.lower(s.highs[0])
+		s.highest = min(s.highest, s.highs[0])
 	}
 	s.waiting = append(s.waiting, c)
 	most := s.scan.candidates()
@@ -71,6 +71,13 @@ func (s *search) offer(c candidate, high float64) {
 	for n := s.scan.k; len(s.waiting) > most/2; n *= 4 {
 		s.settle(n)
 		s.sift()
+	}
+}
+
+// tell has the other goroutines know of the k rows that are below highest.
+func (s *search) tell() {
+	if s.scan.nearest && len(s.highs) == s.scan.k {
+		s.highest = min(s.highest, s.shared.lower(s.highs[0]))
 	}
 }
 
@@ -161,9 +168,7 @@ func (s *search) merge(other *search) {
 	for _, high := range other.highs {
 		s.highs.keep(high, s.scan.k)
 	}
-	if len(s.highs) == s.scan.k && s.scan.nearest {
-		s.lower(s.highs[0])
-	}
+	s.tell()
 	for _, h := range other.best.heap {
 		s.best.offer(h)
 	}

@@ -32,7 +32,7 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 	distances := make([]float64, len(dues))
 	const some = 64 // that a goroutine takes at a time
 	var next atomic.Int64
-	parallel(s.goroutines((len(dues)+some-1)/some), func(int) {
+	s.crew.parallel(s.goroutines((len(dues)+some-1)/some), func(int) {
 		buf := make([]float32, s.snapshot.dim)
 		for ctx.Err() == nil {
 			first := int(next.Add(some)) - some
@@ -80,7 +80,7 @@ func (s *scan) settleApart(workers []*worker) {
 			one.best, one.highs, one.refined = topK{k: s.k, radius: s.radius}, nil, 0
 		}
 	}
-	parallel(n, func(i int) { workers[i].searches[0].settle(math.MaxInt) })
+	s.crew.parallel(n, func(i int) { workers[i].searches[0].settle(math.MaxInt) })
 	for _, other := range workers[1:n] {
 		all.merge(&other.searches[0])
 	}

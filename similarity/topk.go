@@ -67,8 +67,11 @@ func (t *topK) sorted() []Hit {
 
 // compare orders hits: nearest first, equal distances by id.
 func compare(a, b Hit) int {
-	if c := cmp.Compare(a.Distance, b.Distance); c != 0 {
-		return c
+	switch { // there are no NaNs, for which cmp.Compare takes twice the time
+	case a.Distance < b.Distance:
+		return -1
+	case a.Distance > b.Distance:
+		return 1
 	}
 	return cmp.Compare(a.ID, b.ID)
 }

@@ -35,22 +35,30 @@ func beforeGuard(t *testing.T, size int) []float32 {
 // results, ends this test's process.
 func TestTouchesNothingBeyond(t *testing.T) {
 	const most, n = 40, 2 * simd.Block
-	q, group := beforeGuard(t, most), beforeGuard(t, most*simd.Group)
+	q, group := beforeGuard(t, most), beforeGuard(t, most*simd.LargeGroup)
 	rows, sizes := beforeGuard(t, n*most), beforeGuard(t, n)
-	dots := beforeGuard(t, n*simd.Group)
-	words := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*2*simd.Group)))), 2*simd.Group)
-	cuts := (*simd.Cuts)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*simd.Group))))
+	dots := beforeGuard(t, n*simd.LargeGroup)
+	words := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*2*simd.LargeGroup)))), 2*simd.LargeGroup)
+	cuts := (*simd.Cuts)(unsafe.Pointer(unsafe.SliceData(beforeGuard(t, 2*simd.LargeGroup))))
 	for _, k := range kernels() {
 		for dim := 1; dim <= most; dim++ {
-			q, group, rows := q[most-dim:], group[(most-dim)*simd.Group:], rows[n*(most-dim):]
+			q, group, rows := q[most-dim:], group[(most-dim)*simd.LargeGroup:], rows[n*(most-dim):]
 			for i := range rows {
-				q[i%dim], group[i%(dim*simd.Group)], rows[i] = 1, 1, 2
+				q[i%dim], group[i%(dim*simd.LargeGroup)], rows[i] = 1, 1, 2
 			}
-			k.Scan(dots[n*(simd.Group-1):], words[2*(simd.Group-1):], q, simd.Cut{}, rows, sizes, n)
-			k.ScanGroup(dots, words, group, cuts, rows, sizes, n, rows)
-			for _, d := range dots {
-				if d != float32(2*dim) {
-					t.Fatalf("%v, dim %d: %v, want %d", k, dim, d, 2*dim)
+			for _, size := range groupSizes(k) {
+				without := simd.LargeGroup - size
+				dots, words, group := dots[n*without:], words[2*without:], group[dim*without:]
+				clear(dots)
+				if size == 1 {
+					k.Scan(dots, words, q, simd.Cut{}, rows, sizes, n)
+				} else {
+					k.ScanGroup(dots, words, group, size, cuts, rows, sizes, n, rows)
+				}
+				for _, d := range dots {
+					if d != float32(2*dim) {
+						t.Fatalf("%v, dim %d, group of %d: %v, want %d", k, dim, size, d, 2*dim)
+					}
 				}
 			}
 		}

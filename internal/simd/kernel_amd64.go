@@ -7,6 +7,9 @@ const (
 	AVX512 Kernel = 2
 )
 
+// large tells whether the kernel takes a LargeGroup at a time.
+func (k Kernel) large() bool { return k == AVX512 }
+
 func (k Kernel) name() string {
 	if k == AVX2 {
 		return "avx2"

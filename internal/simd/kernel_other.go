@@ -2,4 +2,6 @@
 
 package simd
 
+func (k Kernel) large() bool { return false }
+
 func (k Kernel) name() string { return "unknown" }

@@ -9,8 +9,10 @@ const (
 	// Block is how many rows a kernel takes at a time: four panels, one after
 	// the other. One bit a row makes a word.
 	Block = 4 * Panel
-	// Group is how many queries share a loaded row, in [Kernel.ScanGroup].
+	// Group is how many queries share a loaded row: see [Kernel.ScanGroup].
 	Group = 6
+	// LargeGroup is the same where there are registers for so many sums.
+	LargeGroup = 13
 )
 
 // Cut says which rows are in, for one query: those with
@@ -22,7 +24,15 @@ const (
 type Cut struct{ Slope, Limit float32 }
 
 // Cuts are a Cut for each query of a group.
-type Cuts struct{ Slopes, Limits [Group]float32 }
+type Cuts struct{ Slopes, Limits [LargeGroup]float32 }
+
+// GroupOf is how many places a group for n queries has: Group or LargeGroup.
+func (k Kernel) GroupOf(n int) int {
+	if n > Group && k.large() {
+		return LargeGroup
+	}
+	return Group
+}
 
 // Scan computes the dot products of q with n rows, n at least 1, and tells
 // which rows are in.
@@ -49,27 +59,28 @@ func (k Kernel) Scan(dots []float32, in []uint64, q []float32, cut Cut, rows, si
 	}
 }
 
-// ScanGroup is [Kernel.Scan] for [Group] queries, which [PackGroup] has put
-// together; dim is their length. Of query j and row i, the dot product is
-// dots[i/64*64*Group+j*64+i%64], and the bit i%64 of in[i/64*Group+j].
+// ScanGroup is [Kernel.Scan] for a group of so many queries as [Kernel.GroupOf]
+// says, which [PackGroup] has put together. Of query j of a group of size and of
+// row i, the dot product is dots[i/64*64*size+j*64+i%64], and the bit i%64 of
+// in[i/64*size+j].
 //
 // ahead, which may be empty, is what a scan needs next: it is brought into the
 // second cache meanwhile, as what is computed here leaves the memory idle.
-func (k Kernel) ScanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, n int, ahead []float32) {
-	dim := len(group) / Group
+func (k Kernel) ScanGroup(dots []float32, in []uint64, group []float32, size int, cuts *Cuts, rows, sizes []float32, n int, ahead []float32) {
+	dim := len(group) / size
 	blocks := (n + Block - 1) / Block
-	dots, in, rows, sizes = dots[:blocks*Block*Group], in[:blocks*Group], rows[:blocks*Block*dim], sizes[:blocks*Block]
+	dots, in, rows, sizes = dots[:blocks*Block*size], in[:blocks*size], rows[:blocks*Block*dim], sizes[:blocks*Block]
 	if k == Portable {
 		clear(in)
-		for j := range Group {
-			portableScan(dots, in, Group, j, group[j:], Group, Cut{cuts.Slopes[j], cuts.Limits[j]}, rows, sizes, n)
+		for j := range size {
+			portableScan(dots, in, size, j, group[j:], size, Cut{cuts.Slopes[j], cuts.Limits[j]}, rows, sizes, n)
 		}
 		return
 	}
-	k.scanGroup(dots, in, group, cuts, rows, sizes, blocks, ahead)
+	k.scanGroup(dots, in, group, size, cuts, rows, sizes, blocks, ahead)
 	if n%Block != 0 {
-		for j := range Group {
-			in[(blocks-1)*Group+j] &= 1<<(n%Block) - 1
+		for j := range size {
+			in[(blocks-1)*size+j] &= 1<<(n%Block) - 1
 		}
 	}
 }
@@ -83,10 +94,10 @@ func pace(rows, ahead []float32, steps int) (next *float32, step int) {
 	return &ahead[0], (4*len(ahead) + steps - 1) / steps
 }
 
-// PackGroup puts a query at place j of a group of len(q) x Group values.
-func PackGroup(group []float32, j int, q []float32) {
+// PackGroup puts a query at place j of a group of len(q) x size values.
+func PackGroup(group []float32, size, j int, q []float32) {
 	for d, v := range q {
-		group[d*Group+j] = v
+		group[d*size+j] = v
 	}
 }
 

@@ -24,8 +24,13 @@ func (k Kernel) scan1(dots []float32, in []uint64, q []float32, cut Cut, rows, s
 	scan1AVX2(&dots[0], &in[0], &q[0], &cut, &rows[0], &sizes[0], len(q), 4*blocks)
 }
 
-func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
-	dim := len(group) / Group
+func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, size int, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
+	dim := len(group) / size
+	if size == LargeGroup {
+		next, step := pace(rows, ahead, blocks*2*(dim/4+dim%4))
+		scanLargeGroupAVX512(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
+		return
+	}
 	if k == AVX512 {
 		next, step := pace(rows, ahead, blocks*dim)
 		scanGroupAVX512(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
@@ -43,6 +48,9 @@ func scan1AVX512(dots *float32, in *uint64, q *float32, cut *Cut, rows, sizes *f
 
 //go:noescape
 func scanGroupAVX2(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)
+
+//go:noescape
+func scanLargeGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)
 
 //go:noescape
 func scanGroupAVX512(dots *float32, in *uint64, group *float32, cuts *Cuts, rows, sizes *float32, dim, blocks int, ahead *float32, step int)

@@ -10,8 +10,8 @@ func (k Kernel) scan1(dots []float32, in []uint64, q []float32, cut Cut, rows, s
 	scan1NEON(&dots[0], &in[0], &q[0], &cut, &rows[0], &sizes[0], len(q), 4*blocks)
 }
 
-func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
-	dim := len(group) / Group
+func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, size int, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
+	dim := len(group) / size
 	next, step := pace(rows, ahead, 4*blocks*dim)
 	scanGroupNEON(&dots[0], &in[0], &group[0], cuts, &rows[0], &sizes[0], dim, blocks, next, step)
 }

@@ -9,6 +9,6 @@ func (k Kernel) scan1(dots []float32, in []uint64, q []float32, cut Cut, rows, s
 	panic("simd: only the portable kernel is here")
 }
 
-func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
+func (k Kernel) scanGroup(dots []float32, in []uint64, group []float32, size int, cuts *Cuts, rows, sizes []float32, blocks int, ahead []float32) {
 	panic("simd: only the portable kernel is here")
 }

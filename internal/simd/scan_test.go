@@ -16,7 +16,7 @@ type collection struct {
 	plain   []float32 // row-major
 	rows    []float32
 	sizes   []float32
-	queries [simd.Group][]float32
+	queries [simd.LargeGroup][]float32
 }
 
 func blocksOf(n int) int { return (n + simd.Block - 1) / simd.Block }
@@ -41,16 +41,21 @@ func newCollection(dim, n int, value func() float32) *collection {
 	return c
 }
 
+// group is the first queries, packed.
+func (c *collection) group(size int) []float32 {
+	group := make([]float32, c.dim*size)
+	for j, q := range c.queries[:size] {
+		simd.PackGroup(group, size, j, q)
+	}
+	return group
+}
+
 // checkScan holds all kernels, one query and groups, against float64. It
 // tells how many dot products were finite, and how many rows in and out.
 func checkScan(t *testing.T, c *collection, cuts *simd.Cuts) (finite, in, out int) {
 	t.Helper()
 	const guard = 12345
 	blocks := blocksOf(c.n)
-	group := make([]float32, c.dim*simd.Group)
-	for j, q := range c.queries {
-		simd.PackGroup(group, j, q)
-	}
 	one := func(name string, q []float32, cut simd.Cut, i int, dot float32, bit bool) {
 		finite += checkOne(t, name, dot, q, c.plain[i*c.dim:(i+1)*c.dim])
 		left := float64(dot) - float64(cut.Slope)*float64(c.sizes[i])
@@ -69,27 +74,25 @@ func checkScan(t *testing.T, c *collection, cuts *simd.Cuts) (finite, in, out in
 	}
 	for _, k := range kernels() {
 		const margin = 3
-		dots, words := make([]float32, blocks*simd.Block*simd.Group+margin), make([]uint64, blocks*simd.Group+margin)
-		for _, single := range []bool{true, false} {
+		dots, words := make([]float32, blocks*simd.Block*simd.LargeGroup+margin), make([]uint64, blocks*simd.LargeGroup+margin)
+		for _, size := range groupSizes(k) {
 			for i := range dots {
 				dots[i] = guard
 			}
 			for i := range words {
 				words[i] = guard
 			}
-			size := simd.Group
-			if single {
-				size = 1
+			if size == 1 {
 				k.Scan(dots, words, c.queries[0], simd.Cut{Slope: cuts.Slopes[0], Limit: cuts.Limits[0]}, c.rows, c.sizes, c.n)
 			} else {
-				k.ScanGroup(dots, words, group, cuts, c.rows, c.sizes, c.n, c.rows)
+				k.ScanGroup(dots, words, c.group(size), size, cuts, c.rows, c.sizes, c.n, c.rows)
 			}
 			for j := range size {
 				cut := simd.Cut{Slope: cuts.Slopes[j], Limit: cuts.Limits[j]}
 				for i := range blocks * simd.Block {
 					at := i/simd.Block*size + j
 					bit := words[at]>>(i%simd.Block)&1 != 0
-					name := fmt.Sprintf("%v, single %v, dim %d, row %d of %d, query %d", k, single, c.dim, i, c.n, j)
+					name := fmt.Sprintf("%v, group of %d, dim %d, row %d of %d, query %d", k, size, c.dim, i, c.n, j)
 					if i < c.n {
 						one(name, c.queries[j], cut, i, dots[at*simd.Block+i%simd.Block], bit)
 					} else if bit {
@@ -120,11 +123,17 @@ func TestScanEveryLength(t *testing.T) {
 	for _, dim := range dims {
 		for _, n := range []int{1 + rng.IntN(63), 64, 65 + rng.IntN(130)} {
 			var cuts simd.Cuts
-			for j := range simd.Group {
+			for j := range simd.LargeGroup {
 				cuts.Slopes[j], cuts.Limits[j] = normal(), normal()*float32(math.Sqrt(float64(dim)))
 			}
 			finite, i, o := checkScan(t, newCollection(dim, n, normal), &cuts)
-			if finite != (simd.Group+1)*n*len(kernels()) {
+			dots := 0
+			for _, k := range kernels() {
+				for _, size := range groupSizes(k) {
+					dots += n * size
+				}
+			}
+			if finite != dots {
 				t.Fatalf("dim %d: overflow of normal values", dim)
 			}
 			in, out = in+i, out+o
@@ -163,7 +172,7 @@ func TestScanHardValues(t *testing.T) {
 	signed := func(v float32) float32 { return float32(math.Copysign(float64(v), rng.NormFloat64())) }
 	inf := float32(math.Inf(1))
 	var never, always simd.Cuts
-	for j := range simd.Group {
+	for j := range simd.LargeGroup {
 		always.Limits[j] = -inf
 		never.Slopes[j], never.Limits[j] = 1, inf
 	}
@@ -183,7 +192,7 @@ func TestScanHardValues(t *testing.T) {
 			}
 			checkScan(t, c, &never)
 			cuts := simd.Cuts{}
-			for j := range simd.Group {
+			for j := range simd.LargeGroup {
 				cuts.Slopes[j], cuts.Limits[j] = value(), value()
 			}
 			checkScan(t, c, &cuts)
@@ -209,7 +218,7 @@ func FuzzScan(f *testing.F) {
 		next := 0
 		value := func() float32 { next++; return values[next%len(values)] }
 		cuts := simd.Cuts{}
-		for j := range simd.Group {
+		for j := range simd.LargeGroup {
 			cuts.Slopes[j], cuts.Limits[j] = slope*float32(j), limit-float32(j)
 			if cuts.Slopes[j] != cuts.Slopes[j] || math.IsInf(float64(cuts.Slopes[j]), 0) {
 				cuts.Slopes[j] = 0
@@ -228,15 +237,11 @@ func BenchmarkScan(b *testing.B) {
 	for _, dim := range []int{10, 150, 384, 768} {
 		const n = 128
 		c := newCollection(dim, n, normal)
-		group := make([]float32, dim*simd.Group)
-		for j, q := range c.queries {
-			simd.PackGroup(group, j, q)
-		}
 		var cuts simd.Cuts
-		for j := range simd.Group {
+		for j := range simd.LargeGroup {
 			cuts.Limits[j] = 1e9
 		}
-		dots, words := make([]float32, n*simd.Group), make([]uint64, n)
+		dots, words := make([]float32, n*simd.LargeGroup), make([]uint64, n)
 		for _, k := range kernels() {
 			b.Run(fmt.Sprintf("%v/%d/1", k, dim), func(b *testing.B) {
 				for b.Loop() {
@@ -244,12 +249,15 @@ func BenchmarkScan(b *testing.B) {
 				}
 				b.ReportMetric(float64(2*n*dim*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
 			})
-			b.Run(fmt.Sprintf("%v/%d/%d", k, dim, simd.Group), func(b *testing.B) {
-				for b.Loop() {
-					k.ScanGroup(dots, words, group, &cuts, c.rows, c.sizes, n, nil)
-				}
-				b.ReportMetric(float64(2*simd.Group*n*dim*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
-			})
+			for _, size := range groupSizes(k)[1:] {
+				group := c.group(size)
+				b.Run(fmt.Sprintf("%v/%d/%d", k, dim, size), func(b *testing.B) {
+					for b.Loop() {
+						k.ScanGroup(dots, words, group, size, &cuts, c.rows, c.sizes, n, nil)
+					}
+					b.ReportMetric(float64(2*size*n*dim*b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				})
+			}
 		}
 	}
 }

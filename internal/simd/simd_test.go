@@ -15,6 +15,16 @@ func kernels() (ks []simd.Kernel) {
 	return ks
 }
 
+// groupSizes are how many queries a kernel takes at a time; 1 is one that is not
+// packed.
+func groupSizes(k simd.Kernel) []int {
+	sizes := []int{1, simd.Group}
+	if large := k.GroupOf(simd.LargeGroup); large != simd.Group {
+		sizes = append(sizes, large)
+	}
+	return sizes
+}
+
 func TestBest(t *testing.T) {
 	t.Logf("this machine runs %v", kernels())
 }
