@@ -66,6 +66,10 @@ const blockRows = 512
 // come from memory one after the other, and so few that all cores have some.
 const group = 4
 
+// rowsAhead is how many vectors before its turn one is asked for: about as long as
+// memory takes to answer.
+const rowsAhead = 8
+
 // maxDim keeps a mistaken dimension from asking for a matrix of gigabytes.
 const maxDim = 1 << 14
 
@@ -213,23 +217,21 @@ func (p *panels) of(i int) []float32 {
 func (f *PCAFitter) fill(to *panels, first, end int, rows []vector.Vector) {
 	const columns = simd.Columns
 	kernel := simd.Best()
-	var sizes [group][columns]float32
-	var last [columns]float32
+	from, width := first*columns, (end-first)*columns
+	shift, sums := f.shift[from:][:width], f.sums[from:][:width]
+	largest := make([]float32, width)
+	filledUp := make([]float32, width) // for vectors that do not fill the last panel
 	for r, v := range rows {
-		for p := first; p < end; p++ {
-			at := p * columns
-			x := v.Values[at:]
-			if len(x) < columns {
-				copy(last[:], x)
-				x = last[:]
-			}
-			kernel.Center((*[columns]float32)(to.of(p)[r*columns:]), (*[columns]float32)(x), (*[columns]float32)(f.shift[at:]),
-				(*[columns]float64)(f.sums[at:]), &sizes[p-first])
+		x, ahead := v.Values[from:], rows[min(r+rowsAhead, len(rows)-1)].Values[from:]
+		if len(x) < width {
+			copy(filledUp, x)
+			x, ahead = filledUp, filledUp
 		}
+		kernel.Center(to.values[(first*to.rows+r)*columns:], to.rows*columns, x[:width], shift, sums, largest, ahead)
 	}
 	for p := first; p < end; p++ {
 		to.scales[p] = 1
-		if largest := slices.Max(sizes[p-first][:]); largest != 0 && (largest < 0x1p-30 || largest > 0x1p30) {
+		if size := slices.Max(largest[(p-first)*columns:][:columns]); size != 0 && (size < 0x1p-30 || size > 0x1p30) {
 			f.rescale(to, p, rows)
 		}
 	}

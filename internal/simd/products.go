@@ -40,22 +40,31 @@ func (k Kernel) Products(c []float64, a, b []float32, unit float64) {
 	}
 }
 
-// Center makes to the row x less shift, as float32, and adds to sums what it is in
-// float64, and to largest, the largest sizes in each column, those of this row. k
-// must be at most [Best].
-func (k Kernel) Center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
-	if k == Portable {
-		portableCenter(to, x, shift, sums, largest)
+// Center makes of a row x, of whole panels, less shift, the row of as many panels of
+// to, which begin step values apart. It adds to sums what each value less its shift
+// is in float64, and to largest, the largest sizes in each column, those of this row.
+//
+// ahead, as long as x, is brought into the cache meanwhile: where rows are long, no
+// processor sees by itself what comes next. k must be at most [Best].
+func (k Kernel) Center(to []float32, step int, x, shift []float32, sums []float64, largest, ahead []float32) {
+	count := len(x) / Columns
+	if count == 0 {
 		return
 	}
-	k.center(to, x, shift, sums, largest)
+	n := count * Columns
+	to, shift, sums, largest, ahead = to[:(count-1)*step+Columns], shift[:n], sums[:n], largest[:n], ahead[:n]
+	if k == Portable {
+		portableCenter(to, step, x, shift, sums, largest)
+		return
+	}
+	k.center(to, step, x, shift, sums, largest, ahead)
 }
 
-func portableCenter(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
-	for i, v := range x {
-		d := v - shift[i]
-		to[i] = d
-		sums[i] += float64(v) - float64(shift[i])
+func portableCenter(to []float32, step int, x, shift []float32, sums []float64, largest []float32) {
+	for i, s := range shift {
+		d := x[i] - s
+		to[i/Columns*step+i%Columns] = d
+		sums[i] += float64(x[i]) - float64(s)
 		largest[i] = max(largest[i], max(d, -d))
 	}
 }

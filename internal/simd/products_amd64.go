@@ -15,12 +15,13 @@ func (k Kernel) product(c *[Square]float64, a, b []float32, unit float64) {
 	products5AVX2(&c[11*Columns], &a[11], &b[0], rows, unit)
 }
 
-func (k Kernel) center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
+func (k Kernel) center(to []float32, step int, x, shift []float32, sums []float64, largest, ahead []float32) {
+	panels := len(shift) / Columns
 	if k == AVX512 {
-		centerAVX512(to, x, shift, sums, largest)
+		centerAVX512(&to[0], step, &x[0], &shift[0], &sums[0], &largest[0], &ahead[0], panels)
 		return
 	}
-	centerAVX2(to, x, shift, sums, largest)
+	centerAVX2(&to[0], step, &x[0], &shift[0], &sums[0], &largest[0], &ahead[0], panels)
 }
 
 func fma32(v, w, s float32) float32 { return roundedOnce(v, w, s) }
@@ -35,7 +36,7 @@ func products6AVX2(c *float64, a, b *float32, rows int, unit float64)
 func products5AVX2(c *float64, a, b *float32, rows int, unit float64)
 
 //go:noescape
-func centerAVX2(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)
+func centerAVX2(to *float32, step int, x, shift *float32, sums *float64, largest, ahead *float32, panels int)
 
 //go:noescape
-func centerAVX512(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)
+func centerAVX512(to *float32, step int, x, shift *float32, sums *float64, largest, ahead *float32, panels int)

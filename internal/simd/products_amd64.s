@@ -256,15 +256,22 @@ done:
 	VADDPD off64(DX), Y8, Y8; \
 	VMOVUPD Y8, off64(DX)
 
-// func centerAVX2(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)
-TEXT ·centerAVX2(SB), NOSPLIT, $0-40
+// func centerAVX2(to *float32, step int, x, shift *float32, sums *float64, largest, ahead *float32, panels int)
+TEXT ·centerAVX2(SB), NOSPLIT, $0-64
 	MOVQ to+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ shift+16(FP), BX
-	MOVQ sums+24(FP), DX
-	MOVQ largest+32(FP), CX
+	MOVQ step+8(FP), R8
+	MOVQ x+16(FP), SI
+	MOVQ shift+24(FP), BX
+	MOVQ sums+32(FP), DX
+	MOVQ largest+40(FP), CX
+	MOVQ ahead+48(FP), AX
+	MOVQ panels+56(FP), R9
+	SHLQ $2, R8
 	VPCMPEQD Y7, Y7, Y7
 	VPSRLD $1, Y7, Y7 // all bits but the sign
+
+panel:
+	PREFETCHT0 (AX)
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	VSUBPS (BX), Y0, Y0
@@ -281,18 +288,33 @@ TEXT ·centerAVX2(SB), NOSPLIT, $0-40
 	SUM(16, 32)
 	SUM(32, 64)
 	SUM(48, 96)
+	ADDQ R8, DI
+	ADDQ $64, SI
+	ADDQ $64, BX
+	ADDQ $128, DX
+	ADDQ $64, CX
+	ADDQ $64, AX
+	DECQ R9
+	JNZ  panel
 	VZEROUPPER
 	RET
 
-// func centerAVX512(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32)
-TEXT ·centerAVX512(SB), NOSPLIT, $0-40
+// func centerAVX512(to *float32, step int, x, shift *float32, sums *float64, largest, ahead *float32, panels int)
+TEXT ·centerAVX512(SB), NOSPLIT, $0-64
 	MOVQ to+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ shift+16(FP), BX
-	MOVQ sums+24(FP), DX
-	MOVQ largest+32(FP), CX
+	MOVQ step+8(FP), R8
+	MOVQ x+16(FP), SI
+	MOVQ shift+24(FP), BX
+	MOVQ sums+32(FP), DX
+	MOVQ largest+40(FP), CX
+	MOVQ ahead+48(FP), AX
+	MOVQ panels+56(FP), R9
+	SHLQ $2, R8
 	VPTERNLOGD $255, Z7, Z7, Z7
 	VPSRLD $1, Z7, Z7 // all bits but the sign
+
+panel:
+	PREFETCHT0 (AX)
 	VMOVUPS (SI), Z0
 	VMOVUPS (BX), Z1
 	VSUBPS Z1, Z0, Z2
@@ -312,5 +334,13 @@ TEXT ·centerAVX512(SB), NOSPLIT, $0-40
 	VADDPD 64(DX), Z5, Z5
 	VMOVUPD Z3, (DX)
 	VMOVUPD Z5, 64(DX)
+	ADDQ R8, DI
+	ADDQ $64, SI
+	ADDQ $64, BX
+	ADDQ $128, DX
+	ADDQ $64, CX
+	ADDQ $64, AX
+	DECQ R9
+	JNZ  panel
 	VZEROUPPER
 	RET

@@ -10,8 +10,8 @@ func (k Kernel) product(c *[Square]float64, a, b []float32, unit float64) {
 	portableProduct(c, a, b, unit)
 }
 
-func (k Kernel) center(to, x, shift *[Columns]float32, sums *[Columns]float64, largest *[Columns]float32) {
-	portableCenter(to, x, shift, sums, largest)
+func (k Kernel) center(to []float32, step int, x, shift []float32, sums []float64, largest, _ []float32) {
+	portableCenter(to, step, x, shift, sums, largest)
 }
 
 // fma32 leaves it to arm64's compiler, which fuses what the language lets it.
