@@ -37,7 +37,7 @@ func newQuery(scanned, values []float32) query {
 func (m Metric) distance(q *query, values []float32, limit float64) float64 {
 	switch m {
 	case Cosine:
-		return cosineDistance(dot(q.values, values), q.valuesSquare, dot(values, values))
+		return cosineDistance(q.values, q.valuesSquare, values)
 	case InnerProduct:
 		return 0 - dot(q.values, values)
 	case Euclidean:

@@ -16,8 +16,8 @@ const (
 	// Euclidean is the length of the difference: sqrt(sum((a-b)^2)).
 	Euclidean Metric = iota
 	// Cosine is 1 minus the cosine of the angle: 1 - a.b/(|a||b|), from 0 (same
-	// direction) to 2 (opposite). It is told to 1e-16: what is nearer than that,
-	// by an angle below some 1e-8, is at 0. Of a vector of zeros it is
+	// direction) to 2 (opposite). It is told to ten digits, however small it is; of
+	// vectors that are multiples of each other it is 0. Of a vector of zeros it is
 	// undefined, so such vectors are refused.
 	Cosine
 	// InnerProduct is -a.b, so that a smaller distance is nearer here too; it
@@ -51,11 +51,11 @@ func (m Metric) Distance(a, b []float32) (float64, error) {
 	case Euclidean:
 		return math.Sqrt(sumSquares(q, b, math.Inf(1))), nil
 	case Cosine:
-		aa, bb := dot(a, a), dot(b, b)
-		if aa == 0 || bb == 0 {
+		square := dot(a, a)
+		if square == 0 || dot(b, b) == 0 {
 			return 0, errZero
 		}
-		return cosineDistance(dot(q, b), aa, bb), nil
+		return cosineDistance(q, square, b), nil
 	case InnerProduct:
 		return 0 - dot(q, b), nil // not -0
 	}
@@ -97,9 +97,35 @@ func (m Metric) unknown() error {
 	return fmt.Errorf("similarity: %v is not a metric: use Euclidean, Cosine or InnerProduct", m)
 }
 
-// cosineDistance of the dot product ab and the squared lengths aa and bb. One
-// root of their product, not a product of roots, makes it exactly 0 for equal
-// vectors; the rest of the rounding is cut off at the ends.
-func cosineDistance(ab, aa, bb float64) float64 {
-	return min(max(1-ab/math.Sqrt(aa*bb), 0), 2)
+// cosineDistance is that of q, whose squared length is given, and x.
+func cosineDistance(q []float64, square float64, x []float32) float64 {
+	other := dot(x, x)
+	d := 1 - dot(q, x)/math.Sqrt(square*other)
+	if d < 0x1p-14 { // then too many of its digits are the rounding of the cosine
+		d = smallCosine(q, square, x, other)
+	}
+	return min(d, 2)
+}
+
+// smallCosine is the cosine distance of vectors that all but point the same way, of
+// the given squared lengths. With r = x - t q, t so that it is 0 at q's largest
+// value, what of r is across q is |x| sin, and the distance is 1-cos = sin^2/(1+cos).
+// Nothing is lost: r, times that value, is the difference of products of float32,
+// which are exact; and r along q is not much larger than across it.
+func smallCosine(q []float64, square float64, x []float32, other float64) float64 {
+	at := 0
+	for i, v := range q {
+		if math.Abs(v) > math.Abs(q[at]) {
+			at = i
+		}
+	}
+	a, b := q[at], float64(x[at])
+	var rr, rq float64
+	for i, v := range x {
+		r := float64(v)*a - q[i]*b
+		rr += r * r
+		rq += r * q[i]
+	}
+	sin2 := max(rr-rq/square*rq, 0) / (a * a * other)
+	return sin2 / (1 + math.Sqrt(1-min(sin2, 1)))
 }
