@@ -13,15 +13,13 @@ import (
 	"github.com/millrace-go/millrace/similarity"
 	"github.com/millrace-go/millrace/similarity/similaritytest"
 	"github.com/millrace-go/millrace/similarity/vector"
-	"github.com/millrace-go/millrace/source"
 	"github.com/millrace-go/millrace/stage"
-	"github.com/millrace-go/millrace/stage/kafkatest"
 	"github.com/millrace-go/millrace/stage/stagetest"
 )
 
-// witness is an index that remembers what it was told, and how.
+// witness is a collection that remembers what it was told, and how.
 type witness struct {
-	similarity.Index
+	similarity.Collection
 	mu      sync.Mutex
 	told    []similarity.Item
 	calls   int
@@ -32,7 +30,7 @@ func (w *witness) Add(items ...similarity.Item) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls++
-	err := w.Index.Add(items...)
+	err := w.Collection.Add(items...)
 	if err == nil {
 		w.told = append(w.told, items...)
 	}
@@ -45,52 +43,47 @@ func (w *witness) Delete(ids ...string) error {
 	for _, id := range ids {
 		w.told = append(w.told, similarity.Item{ID: id})
 	}
-	return w.Index.Delete(ids...)
+	return w.Collection.Delete(ids...)
 }
 
 func (w *witness) Nearest(ctx context.Context, queries []vector.Vector, k int) ([][]similarity.Hit, error) {
 	w.mu.Lock()
 	w.batches = append(w.batches, len(queries))
 	w.mu.Unlock()
-	return w.Index.Nearest(ctx, queries, k)
+	return w.Collection.Nearest(ctx, queries, k)
 }
 
-// All that a topic can feed.
-var (
-	_ similarity.Collection = (*similarity.Index)(nil)
-	_ similarity.Collection = (*similarity.Refined)(nil)
-	_ similarity.Collection = (*similarity.IVF)(nil)
-	_ similarity.Collection = (*similarity.File)(nil)
-	_ similarity.Collection = (*similarity.Spaces)(nil)
-)
-
 func TestIntoIsASink(t *testing.T) {
-	stagetest.TestSink(t, func(testing.TB) stagetest.SinkFixture[similarity.Item] {
-		w := &witness{}
-		return stagetest.SinkFixture[similarity.Item]{
-			Sink: similarity.Into(w),
-			Value: func(i int) similarity.Item {
-				it := similarity.Item{ID: fmt.Sprint(i)}
-				if i%5 != 4 { // a tombstone
-					it.Vector = vector.Vector{Space: space, Values: []float32{float32(i), 1}}
+	for name, collection := range fed(2) {
+		t.Run(name, func(t *testing.T) {
+			stagetest.TestSink(t, func(tb testing.TB) stagetest.SinkFixture[similarity.Item] {
+				w := &witness{Collection: collection(tb)}
+				return stagetest.SinkFixture[similarity.Item]{
+					Sink: similarity.Into(w),
+					Value: func(i int) similarity.Item {
+						it := similarity.Item{ID: fmt.Sprint(i)}
+						if i%5 != 4 { // a tombstone
+							it.Vector = vector.Vector{Space: space, Values: []float32{float32(i), 1}}
+						}
+						return it
+					},
+					Written: func() []stage.Record[similarity.Item] {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						recs := make([]stage.Record[similarity.Item], len(w.told))
+						for i, it := range w.told {
+							recs[i].Value = it
+						}
+						return recs
+					},
+					Without: stagetest.Keys | stagetest.Headers | stagetest.Times,
+					TooLarge: func() similarity.Item {
+						return similarity.Item{ID: "wrong", Vector: vector.Vector{Space: space, Values: []float32{1, 2, 3}}}
+					},
 				}
-				return it
-			},
-			Written: func() []stage.Record[similarity.Item] {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				recs := make([]stage.Record[similarity.Item], len(w.told))
-				for i, it := range w.told {
-					recs[i].Value = it
-				}
-				return recs
-			},
-			Without: stagetest.Keys | stagetest.Headers | stagetest.Times,
-			TooLarge: func() similarity.Item {
-				return similarity.Item{ID: "wrong", Vector: vector.Vector{Space: space, Values: []float32{1, 2, 3}}}
-			},
-		}
-	})
+			})
+		})
+	}
 }
 
 func TestIntoRefusesWhatIsNoItem(t *testing.T) {
@@ -106,7 +99,7 @@ func TestIntoRefusesWhatIsNoItem(t *testing.T) {
 // TestMicroBatchIsOneCall has a stage collect queries, and one call answer them.
 func TestMicroBatchIsOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var w witness
+		w := witness{Collection: &similarity.Index{}}
 		if err := w.Add(similarity.Item{ID: "a", Vector: vector.Vector{Space: space, Values: []float32{1}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -127,67 +120,6 @@ func TestMicroBatchIsOneCall(t *testing.T) {
 			t.Fatalf("calls of %v queries and %d answers, want one of 64, and 64", w.batches, len(answers.Values()))
 		}
 	})
-}
-
-// TestTopicFeedsAnIndex has one stage feed an index from a topic while another
-// asks it.
-func TestTopicFeedsAnIndex(t *testing.T) {
-	broker := kafkatest.Start(t, "vectors")
-	topic := stage.Topic[vector.Vector]{Name: "vectors", Codec: vector.Codec{}}
-	var index similarity.Index
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	feed := &stage.Stage[stage.Record[vector.Vector], similarity.Item]{
-		Name:   "feed",
-		Source: source.WithRecord(source.Kafka(broker.Cluster(), topic, "feed")),
-		Transform: stage.Map(func(_ context.Context, r stage.Record[vector.Vector]) (similarity.Item, error) {
-			return similarity.Item{ID: string(r.Key), Vector: r.Value}, nil
-		}),
-		Sink: similarity.Into(&index),
-	}
-	done := make(chan error, 1)
-	go func() { done <- stage.Run(ctx, feed) }()
-	at := func(v float32) vector.Vector { return vector.Vector{Space: space, Values: []float32{v}} }
-	nearest := func(v float32) string {
-		hits, err := index.Nearest(ctx, []vector.Vector{at(v)}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(hits[0]) == 0 {
-			return ""
-		}
-		return hits[0][0].ID
-	}
-	// asks until the answer is there: the feed takes its time.
-	asks := func(v float32, want string) {
-		t.Helper()
-		for nearest(v) != want {
-			select {
-			case err := <-done:
-				t.Fatal("the feed ended:", err)
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-	}
-	put := func(id string, v float32) {
-		t.Helper()
-		value, err := vector.Codec{}.Encode(at(v))
-		if err != nil {
-			t.Fatal(err)
-		}
-		broker.Produce(t, "vectors", stage.Raw{Key: []byte(id), Value: value})
-	}
-	put("a", 1)
-	put("b", 5)
-	asks(1.5, "a")
-	asks(4, "b")
-	put("a", 9) // replaced
-	asks(1.5, "b")
-	asks(8, "a")
-	stop()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestSpaces(t *testing.T) {
