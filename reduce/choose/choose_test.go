@@ -111,8 +111,11 @@ func TestPicture(t *testing.T) {
 	if _, err := choose(t, "", "-picture", name, file); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte("10 nearest")) || !bytes.Contains(b, []byte("</svg>")) {
-		t.Errorf("%d bytes, %v", len(b), err)
+	b, err := os.ReadFile(name)
+	for _, want := range []string{"10 nearest kept", "variance kept", "reconstruction error", "refined: median", "</svg>"} {
+		if err != nil || !bytes.Contains(b, []byte(want)) {
+			t.Errorf("no %q in %d bytes, %v", want, len(b), err)
+		}
 	}
 }
 

@@ -39,31 +39,37 @@ func drawReport(r *report.Report, file string) error {
 	return nil
 }
 
-// picture has a line for the variance and two for the neighbours, over the
-// sizes on a logarithmic axis: each doubling costs as much as all before it.
+// picture has lines for what is kept, and thinner ones for what is lost and what
+// exact answers cost, over the sizes on a logarithmic axis: each doubling costs as
+// much as all before it.
 func picture(r *report.Report) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("What a PCA of %d values keeps (%d vectors, %d queries)", r.Dim, r.Vectors, r.Queries)
+	p.Title.Text = fmt.Sprintf("What a PCA of %d values keeps, and costs (%d vectors, %d queries)", r.Dim, r.Vectors, r.Queries)
 	p.Title.Padding = vg.Millimeter * 3
-	p.X.Label.Text, p.Y.Label.Text = "components", "kept, %"
+	p.X.Label.Text, p.Y.Label.Text = "components", "%"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, sizeTicks(r)
 	p.Y.Min, p.Y.Max = 0, 100
 	p.Y.Tick.Marker = plot.ConstantTicks(percents())
-	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, vg.Millimeter*4
+	p.Legend.Left, p.Legend.XOffs, p.Legend.YOffs = true, vg.Millimeter*4, vg.Centimeter*3.5 // between what rises and what falls
 	for _, style := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
 		style.Variant = "Sans"
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{225}, color.Gray{225}
 	p.Add(grid)
+	const kept, lost = 1.5, 0.75 // widths
 	for _, c := range []struct {
 		name  string
 		color color.RGBA
+		width font.Length
 		of    func(report.Size) float64
 	}{
-		{fmt.Sprintf("%d nearest", r.K), color.RGBA{200, 60, 30, 255}, func(s report.Size) float64 { return s.Recall }},
-		{"nearest", color.RGBA{230, 160, 30, 255}, func(s report.Size) float64 { return s.First }},
-		{"variance", color.RGBA{40, 90, 170, 255}, func(s report.Size) float64 { return s.Variance }},
+		{fmt.Sprintf("%d nearest kept", r.K), color.RGBA{200, 60, 30, 255}, kept, func(s report.Size) float64 { return s.Recall }},
+		{"nearest kept", color.RGBA{230, 160, 30, 255}, kept, func(s report.Size) float64 { return s.First }},
+		{"variance kept", color.RGBA{40, 90, 170, 255}, kept, func(s report.Size) float64 { return s.Variance }},
+		{"reconstruction error", color.RGBA{120, 160, 220, 255}, lost, func(s report.Size) float64 { return s.RelativeError }},
+		{"refined: p95", color.RGBA{150, 170, 120, 255}, lost, func(s report.Size) float64 { return s.Refined95 }},
+		{"refined: median", color.RGBA{60, 130, 60, 255}, lost, func(s report.Size) float64 { return s.Refined }},
 	} {
 		xys := make(plotter.XYs, len(r.Sizes))
 		for i, s := range r.Sizes {
@@ -73,8 +79,8 @@ func picture(r *report.Report) (*plot.Plot, error) {
 		if err != nil {
 			return nil, err
 		}
-		line.Color, line.Width = c.color, vg.Points(1.5)
-		points.Color, points.Shape, points.Radius = c.color, draw.CircleGlyph{}, vg.Points(2.5)
+		line.Color, line.Width = c.color, c.width
+		points.Color, points.Shape, points.Radius = c.color, draw.CircleGlyph{}, vg.Points(1)+c.width
 		p.Add(line, points)
 		p.Legend.Add(c.name, line, points)
 	}
