@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -213,6 +214,33 @@ func TestFitVariance(t *testing.T) {
 	if _, err := new(reduce.PCAFitter).FitVariance(0.5); err == nil {
 		t.Error("fitted to nothing")
 	}
+}
+
+// TestFitterKeepsNoVector holds what a fitter keeps, after few vectors and after
+// many, against its promise.
+func TestFitterKeepsNoVector(t *testing.T) {
+	const dim = 256
+	held := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var f reduce.PCAFitter
+	before := held()
+	for round, n := range []int{1000, 50_000} { // of the many, 51 MB
+		for ; n > 0; n -= 500 {
+			if err := f.Add(random(uint64(n), min(n, 500), dim, 0)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept, promised := held()-before, int64(4*dim*dim+6_000*dim)
+		if kept > promised+promised/4 {
+			t.Errorf("round %d: %d bytes for %d vectors of %d values, promised are %d", round, kept, f.Count(), dim, promised)
+		}
+		t.Logf("%d vectors: %d bytes, promised are %d", f.Count(), kept, promised)
+	}
+	runtime.KeepAlive(&f)
 }
 
 func BenchmarkFit(b *testing.B) {

@@ -141,7 +141,10 @@ func testFile(t *testing.T, options ...similarity.Option) {
 	})
 }
 
-func TestRefinedIsAFinder(t *testing.T) {
+func TestRefinedIsAFinder(t *testing.T)          { testRefinedIsAFinder(t) }
+func TestRefinedQuantizedIsAFinder(t *testing.T) { testRefinedIsAFinder(t, similarity.Quantized()) }
+
+func testRefinedIsAFinder(t *testing.T, options ...similarity.Option) {
 	similaritytest.TestFinder(t, func(t *testing.T, metric similarity.Metric, items []similarity.Item) similarity.Finder {
 		var fitter reduce.PCAFitter
 		for _, it := range items {
@@ -158,7 +161,7 @@ func TestRefinedIsAFinder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := similarity.NewRefined(metric, pca)
+		x, err := similarity.NewRefined(metric, pca, options...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,48 @@ func lowRank(rng *rand.Rand, n, components, dim int, noise float64) ([]Item, *ma
 		}
 	}
 	return items, p
+}
+
+// TestRefinedSharesOneQuery has two goroutines scan for one query, and then measure
+// what is left together.
+func TestRefinedSharesOneQuery(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	const components, dim, k = 32, 48, 100
+	rng := rand.New(rand.NewPCG(9, 0))
+	items, p := lowRank(rng, loneWork/components+1000, components, dim, 0.4)
+	asked, items := items[:2], items[2:]
+	for name, options := range refinedOptions {
+		t.Run(name, func(t *testing.T) {
+			x, err := NewRefined(Euclidean, p, options...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := x.Add(items...); err != nil {
+				t.Fatal(err)
+			}
+			all := byID(items)
+			measured := 0
+			for _, q := range asked {
+				job := scan{goal: nearestGoal(k), snapshot: x.table.snapshot(), bound: x.bound}
+				job.prepare([]vector.Vector{q.Vector}, x.projector.queries(1))
+				job.divide()
+				if job.workers != 2 {
+					t.Fatalf("%d goroutines", job.workers)
+				}
+				answers, err := job.run(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := exact(t, Euclidean, all, q.Vector.Values, k); !slices.Equal(answers[0].hits, want) || !answers[0].proved {
+					t.Fatalf("got %v, want %v", answers[0], want)
+				}
+				measured += answers[0].refined
+			}
+			if measured < 4*k*len(asked) {
+				t.Fatalf("%d vectors were measured: too few for two", measured)
+			}
+		})
+	}
 }
 
 // TestRefinedMeasuresFew holds what it is for, and that a limit limits.

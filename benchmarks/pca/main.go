@@ -113,6 +113,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if b.difference > 1e-4 {
 		return fmt.Errorf("the components differ from scikit-learn's by %.2g", b.difference)
 	}
+	if err := exported(ctx, scikit, dir, b.ours); err != nil {
+		return err
+	}
 	text := b.text()
 	_, _ = io.WriteString(out, text)
 	if o.out == "" {
@@ -187,32 +190,4 @@ func save(file string, vectors []vector.Vector) error {
 		return err
 	}
 	return os.WriteFile(file, b.Bytes(), 0o644)
-}
-
-// difference is the largest one between our components' values and those that
-// scikit-learn finds in float64.
-func difference(scikit *peer, file string, ours *millrace) (float64, error) {
-	if _, err := scikit.do("save", file); err != nil {
-		return 0, err
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	a, err := npy.NewReader(f)
-	if err != nil {
-		return 0, err
-	}
-	theirs, err := npy.Values[float64](a)
-	if err != nil {
-		return 0, err
-	}
-	largest := 0.0
-	for k := range ours.pca.Components() {
-		for j, x := range ours.pca.Component(k) {
-			largest = max(largest, math.Abs(x-theirs[k*ours.pca.Dim()+j]))
-		}
-	}
-	return largest, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/millrace-go/millrace/benchmarks/internal/results"
@@ -27,7 +28,7 @@ type growth struct {
 }
 
 // grow measures an index while it grows from 10,000 rows to the most, or to
-// what half of the free memory holds.
+// what half of the free memory holds; then, when it is gone, IVFs.
 func (r *report) grow(ctx context.Context, log io.Writer) ([]growth, error) {
 	g := newGenerator(growthDim)
 	var asked []vector.Vector
@@ -37,9 +38,31 @@ func (r *report) grow(ctx context.Context, log io.Writer) ([]growth, error) {
 	most := r.most
 	if free := available(); free > 0 {
 		most = min(most, free/2/(4*growthDim+200))
+		// What grows leaves as much behind: it goes before memory does.
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(int64(free) * 9 / 10))
 	}
-	index := similarity.NewIndex(similarity.Euclidean)
 	b := bench{options: r.options, vectors: &vectors{queries: asked}}
+	all, err := b.growExact(ctx, g, most, log)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		now := &all[i]
+		if now.rows < approximateFrom {
+			continue
+		}
+		debug.FreeOSMemory()
+		if now.approximate, err = b.approximate(ctx, g, now.rows); err != nil {
+			return nil, err
+		}
+		_, _ = fmt.Fprintf(log, "  %s: %d rows, approximate: single %.4f, batch of 64 %.4f ms/query\n", growthName, now.rows, now.approximate.single, now.approximate.batch)
+	}
+	return all, nil
+}
+
+// growExact measures the exact index.
+func (b *bench) growExact(ctx context.Context, g *generator, most int, log io.Writer) ([]growth, error) {
+	index := similarity.NewIndex(similarity.Euclidean)
 	var all []growth
 	for rows := 10_000; rows <= most; rows *= 10 {
 		for n := index.Len(); n < rows; n = index.Len() {
@@ -59,9 +82,6 @@ func (r *report) grow(ctx context.Context, log io.Writer) ([]growth, error) {
 			return nil, err
 		}
 		_, _ = fmt.Fprintf(log, "  %s: %d rows: single %.4f, batch of 64 %.4f ms/query\n", growthName, rows, now.single, now.batch)
-		if now.approximate, err = b.approximate(ctx, g, index); err != nil {
-			return nil, err
-		}
 		all = append(all, now)
 	}
 	return all, nil
