@@ -10,7 +10,7 @@ import (
 
 // lonePrepared is how many values of queries are not worth waking a second
 // goroutine for, to make them ready.
-const lonePrepared = 1 << 14
+const lonePrepared = 1 << 12
 
 // group is queries that share each row that is loaded; they are packed if they
 // are more than one.

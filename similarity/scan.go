@@ -100,48 +100,69 @@ func (s *scan) run(ctx context.Context) ([]answer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// What all know of a query comes together in the first one's search.
+	answers := make([]answer, len(s.queries))
+	s.conclude(ctx, workers, answers)
+	return answers, ctx.Err()
+}
+
+// conclude brings together, in the first worker's searches, what all know of a query,
+// and measures the candidates that are left.
+func (s *scan) conclude(ctx context.Context, workers []*worker, answers []answer) {
 	searches := workers[0].searches
-	s.each(func(i int) {
+	merge := func(i int) {
 		for _, other := range workers[1:] {
 			searches[i].merge(&other.searches[i])
 		}
 		searches[i].highest = searches[i].shared.load()
 		searches[i].sift()
-	})
-	switch {
-	case len(searches) == 1 && s.budget == 0:
-		s.settleApart(workers)
-	case s.bound.wide() || !s.settleTogether(ctx, searches):
-		// Where the ends are far from each other, the first ones measured tell of
-		// most others that they are out.
-		s.each(func(i int) {
-			searches[i].buf = make([]float32, s.snapshot.dim)
-			searches[i].settle(math.MaxInt)
-		})
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	answers := make([]answer, len(searches))
-	s.each(func(i int) {
+	finish := func(i int) {
 		all := &searches[i]
 		// What is found may have set the bar below what was dropped.
 		proved := math.IsInf(all.dropped, 1) || all.dropped > all.shared.load()
 		answers[i] = answer{all.best.sorted(), all.refined, proved}
-	})
-	return answers, nil
+	}
+	switch {
+	case len(searches) == 1 && s.budget == 0:
+		merge(0)
+		s.settleApart(workers)
+		finish(0)
+	case s.crowded():
+		s.each(func(i int, _ []float32) { merge(i) })
+		if !s.settleTogether(ctx, searches) {
+			s.each(func(i int, buf []float32) {
+				searches[i].buf = buf
+				searches[i].settle(math.MaxInt)
+			})
+		}
+		s.each(func(i int, _ []float32) { finish(i) })
+	default:
+		s.each(func(i int, buf []float32) {
+			merge(i)
+			searches[i].buf = buf
+			searches[i].settle(math.MaxInt)
+			finish(i)
+		})
+	}
 }
 
-// each calls f with every query's number, from several goroutines if there are
-// many.
-func (s *scan) each(f func(i int)) {
-	const some = 16
+// crowded tells whether several of the candidates that are left are in a panel. Not
+// where their ends are far from each other: there, the first ones measured tell of
+// most others that they are out.
+func (s *scan) crowded() bool {
+	return s.nearest && !s.bound.wide() && len(s.queries)*s.k*simd.Panel > s.snapshot.live
+}
+
+// each calls f with every query's number and room for a row, from several goroutines
+// if there are many.
+func (s *scan) each(f func(i int, row []float32)) {
+	const some = 8
 	var next atomic.Int64
 	s.crew.parallel(s.goroutines(len(s.queries)/some), func(int) {
+		row := make([]float32, s.snapshot.dim)
 		for first := int(next.Add(some)) - some; first < len(s.queries); first = int(next.Add(some)) - some {
 			for i := first; i < min(first+some, len(s.queries)); i++ {
-				f(i)
+				f(i, row)
 			}
 		}
 	})

@@ -47,7 +47,7 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 			}
 		}
 	})
-	s.each(func(i int) {
+	s.each(func(i int, _ []float32) {
 		all := &searches[i]
 		for j, c := range all.waiting {
 			all.best.offer(Hit{s.snapshot.views[c.view].ids[c.row], distances[firstOf[i]+j]})
