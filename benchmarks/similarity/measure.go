@@ -63,7 +63,7 @@ type comparison struct {
 	batch   int
 	systems []string
 	ms      map[string][]float64
-	limits  []float64            // GB/s for single queries, GFLOP/s for batches, that the machine can; turn by turn, too
+	limits  []float64            // GB/s for single queries, GFLOP/s for batches, that the machine can: before each turn of the plain index
 	agree   map[string]float64   // the part of the ids of the first batch that are the exact ones
 	work    map[string][]float64 // rows measured, of each query, by the refined indexes
 }
@@ -206,11 +206,13 @@ func (b *bench) compare(ctx context.Context, c *comparison) error {
 		limit = b.bandwidth
 	}
 	for turn := range b.turns {
-		c.limits = append(c.limits, limit())
 		for i := range c.systems {
 			name := c.systems[(i+turn)%len(c.systems)] // each is first some time
 			if slow[name] {
 				continue
+			}
+			if name == plainIndex {
+				c.limits = append(c.limits, limit())
 			}
 			begin := time.Now()
 			var ms float64
@@ -332,6 +334,17 @@ func agreement(got, exact [][]int) float64 {
 		}
 	}
 	return float64(same) / float64(all)
+}
+
+// reached is the part of the limits that the plain index reaches, of so many
+// million bytes or operations a query: the median of the turns, each beside
+// its own limit.
+func (c *comparison) reached(work float64) float64 {
+	parts := make([]float64, len(c.limits))
+	for i, limit := range c.limits {
+		parts[i] = work / c.ms[plainIndex][i] / limit
+	}
+	return results.Quantile(parts, 0.5)
 }
 
 // median of what a system took in the case.

@@ -61,7 +61,7 @@ func (r *report) text() string {
 	p := func(format string, args ...any) { _, _ = fmt.Fprintf(&t, format, args...) }
 	p("# The nearest %d, in process\n\nBy `make bench-similarity`, %s. %s; load before: %s.\n\n", neighbours, time.Now().UTC().Format("2006-01-02"), results.Machine(), r.load)
 	p("Milliseconds a query: the median of up to %d turns of %.1f s, the systems by turns, the lowest and the highest turn in brackets. ", r.turns, r.seconds)
-	p("%d threads each; each peer by the threads and settings that are its fastest in that case. Euclidean. What the machine can is measured in the same turns, and a median too. millrace's ids are those of float64 brute force in every case, ", runtime.GOMAXPROCS(0))
+	p("%d threads each; each peer by the threads and settings that are its fastest in that case. Euclidean. What the machine can is measured before each turn of millrace, and a median too, as the part of it is that millrace reaches. millrace's ids are those of float64 brute force in every case, ", runtime.GOMAXPROCS(0))
 	p("the peers' in the part that a table below tells. \"refined\" is the exact answer through a PCA to %d values: the same as the plain index's, for all %d queries; \"quantized\" is that of a scan of a byte a value, of the vector or of what PCA makes of it.\n", through, queries)
 	for _, b := range r.benches {
 		b.text(p)
@@ -103,10 +103,10 @@ func (b *bench) text(p func(string, ...any)) {
 		pairs := float64(b.count) * float64(b.dim)
 		most := results.Quantile(c.limits, 0.5)
 		if c.batch == 1 && most > 0 {
-			p("; reads %.1f GB/s, %.2f of the %.1f that the machine can of so much memory", 4*pairs/ours/1e6, 4*pairs/ours/1e6/most, most)
+			p("; reads %.1f GB/s, %.2f of the %.1f that the machine can of so much memory", 4*pairs/ours/1e6, c.reached(4*pairs/1e6), most)
 		}
 		if c.batch > 1 && most > 0 {
-			p("; does %.0f GFLOP/s, %.2f of the %.0f that the machine can", 2*pairs/ours/1e6, 2*pairs/ours/1e6/most, most)
+			p("; does %.0f GFLOP/s, %.2f of the %.0f that the machine can", 2*pairs/ours/1e6, c.reached(2*pairs/1e6), most)
 		}
 		p(".")
 		for _, name := range exactIndexes()[1:] {
