@@ -124,7 +124,7 @@ bench-embed: ## embedding beside Python's, and in a stage; 15 minutes, 6 GB the 
 	exec go run ./benchmarks/embed $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(if $(BROKERS),-brokers "$(BROKERS)") $(ARGS)
 
 .PHONY: bench-similarity
-bench-similarity: ## the indexes beside faiss, numpy, scikit-learn and usearch; 10 minutes, and some to embed the first time; ARCHIVE=file, ARGS="-only '^768 single'"
+bench-similarity: ## the indexes beside faiss, numpy, scikit-learn and usearch; 15 minutes, and some to embed the first time; ARCHIVE=file, ARGS="-only '^768 single'"
 	@$(ENV)
 	exec go run ./benchmarks/similarity $(if $(ARCHIVE),-archive "$(ARCHIVE)") $(ARGS)
 

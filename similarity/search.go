@@ -120,7 +120,7 @@ func (s *search) settle(most int) {
 		s.promising(most)
 	}
 	measured := 0
-	for _, c := range s.waiting {
+	for i, c := range s.waiting {
 		s.highest = min(s.highest, s.shared.load())
 		if c.low > s.highest || measured == most {
 			break
@@ -128,7 +128,8 @@ func (s *search) settle(most int) {
 		measured++
 		v := &s.scan.snapshot.views[c.view]
 		s.refined++
-		values := v.values(s.buf, int(c.row))
+		next := s.waiting[min(i+1, len(s.waiting)-1)]
+		values := v.valuesBefore(s.buf, int(c.row), s.scan.snapshot.views[next.view].segment, int(next.row))
 		// With a budget, highest is no bar for what is measured.
 		if s.scan.budget == 0 && s.scan.bound.tooFar(s.scan.kernel, s.q, values, s.highest) {
 			continue

@@ -95,10 +95,7 @@ func (s *segment) at(row int) int {
 
 // gather copies a row of the panels to dst, which has as many values.
 func (s *segment) gather(dst []float32, row int) {
-	panel := s.panels[s.at(row):]
-	for d := range dst {
-		dst[d] = panel[d*simd.Panel]
-	}
+	simd.Gather(dst, s.panels[s.at(row):], nil)
 }
 
 // values are a row as it was added; buf is where they go if they must be
@@ -108,6 +105,15 @@ func (s *segment) values(buf []float32, row int) []float32 {
 		return s.full[row*n : (row+1)*n]
 	}
 	s.gather(buf, row)
+	return buf
+}
+
+// valuesBefore is values, and asks memory for those of another row, which is next.
+func (s *segment) valuesBefore(buf []float32, row int, other *segment, next int) []float32 {
+	if s.shape.full > 0 || other.shape.full > 0 { // some of a collection's may be a file's
+		return s.values(buf, row)
+	}
+	simd.Gather(buf, s.panels[s.at(row):], other.panels[other.at(next):])
 	return buf
 }
 

@@ -30,6 +30,9 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 	}
 	slices.Sort(dues)
 	distances := make([]float64, len(dues))
+	place := func(due uint64) (*segment, int) {
+		return s.snapshot.views[due>>viewAt].segment, int(due >> rowAt & (1<<(viewAt-rowAt) - 1))
+	}
 	const some = 64 // that a goroutine takes at a time
 	var next atomic.Int64
 	s.crew.parallel(s.goroutines((len(dues)+some-1)/some), func(int) {
@@ -39,11 +42,13 @@ func (s *scan) settleTogether(ctx context.Context, searches []search) bool {
 			if first >= len(dues) {
 				return
 			}
-			for _, d := range dues[first:min(first+some, len(dues))] {
-				v := &s.snapshot.views[d>>viewAt]
+			end := min(first+some, len(dues))
+			for i, d := range dues[first:end] {
 				at := d & (1<<rowAt - 1)
 				q := &s.queries[queryOf[at]]
-				distances[at] = s.bound.measured.distance(q, v.values(buf, int(d>>rowAt&(1<<(viewAt-rowAt)-1))), math.Inf(1))
+				v, row := place(d)
+				other, next := place(dues[min(first+i+1, end-1)])
+				distances[at] = s.bound.measured.distance(q, v.valuesBefore(buf, row, other, next), math.Inf(1))
 			}
 		}
 	})
