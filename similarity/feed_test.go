@@ -44,24 +44,30 @@ func fed(dim int) map[string]func(testing.TB) similarity.Collection {
 			return x
 		}
 	}
-	return map[string]func(testing.TB) similarity.Collection{
-		"index": index(), "index, quantized": index(similarity.Quantized()),
-		"refined": refined(), "refined, quantized": refined(similarity.Quantized()),
-		"inverted file": func(tb testing.TB) similarity.Collection {
-			x, err := similarity.NewIVF(similarity.Euclidean)
+	ivf := func(options ...similarity.Option) func(testing.TB) similarity.Collection {
+		return func(tb testing.TB) similarity.Collection {
+			x, err := similarity.NewIVF(similarity.Euclidean, options...)
 			if err != nil {
 				tb.Fatal(err)
 			}
 			return x
-		},
-		"file": func(tb testing.TB) similarity.Collection {
-			x, err := similarity.OpenFile(filepath.Join(tb.TempDir(), "vectors"), similarity.Euclidean)
+		}
+	}
+	file := func(options ...similarity.Option) func(testing.TB) similarity.Collection {
+		return func(tb testing.TB) similarity.Collection {
+			x, err := similarity.OpenFile(filepath.Join(tb.TempDir(), "vectors"), similarity.Euclidean, options...)
 			if err != nil {
 				tb.Fatal(err)
 			}
 			tb.Cleanup(func() { _ = x.Close() })
 			return x
-		},
+		}
+	}
+	return map[string]func(testing.TB) similarity.Collection{
+		"index": index(), "index, quantized": index(similarity.Quantized()),
+		"refined": refined(), "refined, quantized": refined(similarity.Quantized()),
+		"inverted file": ivf(), "inverted file, quantized": ivf(similarity.Quantized()),
+		"file": file(), "file, quantized": file(similarity.Quantized()),
 		"spaces": func(testing.TB) similarity.Collection {
 			var s similarity.Spaces
 			s.Put(space, similarity.NewIndex(similarity.Euclidean))
@@ -80,16 +86,32 @@ func (c tombstones) Decode(b []byte) (vector.Vector, error) {
 	return c.Codec.Decode(b)
 }
 
+// counted counts what a collection was told, once it has heard it.
+type counted struct {
+	similarity.Collection
+	told atomic.Int64
+}
+
+func (c *counted) Add(items ...similarity.Item) error {
+	defer c.told.Add(int64(len(items)))
+	return c.Collection.Add(items...)
+}
+
+func (c *counted) Delete(ids ...string) error {
+	defer c.told.Add(int64(len(ids)))
+	return c.Collection.Delete(ids...)
+}
+
 // TestTopicFeeds has a stage feed each collection from a topic, of new vectors,
 // other ones and tombstones, while others ask it.
 func TestTopicFeeds(t *testing.T) {
-	const dim, ids, parts, part = 8, 60, 4, 150
+	const dim, ids, parts, part, lists = 8, 200, 4, 300, 4
 	for name, collection := range fed(dim) {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
 			rng := rand.New(rand.NewPCG(seed, 0))
-			x := collection(t)
+			x := &counted{Collection: collection(t)}
 			queries := vectors(random(rng, 5, dim))
 
 			// What comes, what is there after each part of it, and every vector that an
@@ -126,7 +148,7 @@ func TestTopicFeeds(t *testing.T) {
 				Transform: stage.Map(func(_ context.Context, r stage.Record[vector.Vector]) (similarity.Item, error) {
 					return similarity.Item{ID: string(r.Key), Vector: r.Value}, nil
 				}),
-				Sink: similarity.Into(x),
+				Sink: similarity.Into(x), BatchSize: 16,
 			}
 			done := make(chan error, 1)
 			go func() { done <- stage.Run(ctx, feed) }()
@@ -135,6 +157,8 @@ func TestTopicFeeds(t *testing.T) {
 			var asked atomic.Int64
 			over := make(chan struct{})
 			var askers sync.WaitGroup
+			end := sync.OnceFunc(func() { close(over); askers.Wait() })
+			defer end()
 			for batch := range 2 {
 				askers.Go(func() {
 					for {
@@ -158,9 +182,9 @@ func TestTopicFeeds(t *testing.T) {
 
 			for p, state := range states {
 				before := asked.Load()
-				if ivf, ok := x.(*similarity.IVF); ok && p == parts/2 {
+				if ivf, ok := x.Collection.(*similarity.IVF); ok && p == parts/2 {
 					askers.Go(func() {
-						if err := ivf.Train(t.Context(), 4); err != nil {
+						if err := ivf.Train(t.Context(), lists); err != nil {
 							t.Error(err)
 						}
 					})
@@ -172,24 +196,41 @@ func TestTopicFeeds(t *testing.T) {
 						t.Fatal("the feed ended:", err)
 					case <-time.After(time.Millisecond): // the feed takes its time
 					}
-					answers, err := x.Nearest(t.Context(), queries, ids)
-					if err != nil {
-						t.Fatal(err)
-					}
-					there = true
-					for i, q := range queries {
-						there = there && likeHits(answers[i], truth(similarity.Euclidean, state, q.Values, ids))
+					fed := x.told.Load() == int64((p+1)*part)
+					if there = holds(t, x, queries, state, ids); fed && !there {
+						t.Error("all is fed, and other items are there")
 					}
 				}
 			}
-			close(over)
-			askers.Wait()
+			end()
+			// Where all items are asked for, nothing is left out; of few, most are.
+			if ivf, ok := x.Collection.(*similarity.IVF); ok {
+				ivf.SetProbes(ivf.Lists()) // exact, then
+			}
+			if !holds(t, x, queries, states[parts-1], 10) {
+				t.Error("all items are there, and the 10 nearest are others")
+			}
 			stop()
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
+}
+
+// holds tells whether the k nearest are those of the state, by brute force.
+func holds(t *testing.T, x similarity.Finder, queries []vector.Vector, state []similarity.Item, k int) bool {
+	t.Helper()
+	answers, err := x.Nearest(t.Context(), queries, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, q := range queries {
+		if !likeHits(answers[i], truth(similarity.Euclidean, state, q.Values, k)) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkOnce holds hits against every vector that their ids ever had.
