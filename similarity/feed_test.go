@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -264,73 +265,107 @@ func vectors(items []similarity.Item) []vector.Vector {
 }
 
 // TestSpacesSwap asks and feeds two models' collections while the new one is put
-// in, and the old one dropped.
+// in, and the old one dropped. Only their spaces tell their vectors apart.
 func TestSpacesSwap(t *testing.T) {
-	var s similarity.Spaces
-	at := func(model string, i int) vector.Vector {
-		v := vector.Vector{Space: model, Values: []float32{float32(i), 1}}
-		if model == "new" {
-			v.Values = append(v.Values, 2)
-		}
-		return v
-	}
-	s.Put("old", &similarity.Index{})
-	if err := s.Add(similarity.Item{ID: "old first", Vector: at("old", 0)}); err != nil {
-		t.Fatal(err)
-	}
-	// Whether a model's collection was there before a call, and after it.
-	var there [2]struct{ from, until atomic.Bool } // put; about to be dropped
 	models := []string{"old", "new"}
-	there[0].from.Store(true)
-	var answered, refused [2]atomic.Int64
+	at := func(m, i int) vector.Vector { return vector.Vector{Space: models[m], Values: []float32{float32(i), 1}} }
+	var indexes [2]similarity.Index
+	for m, model := range models {
+		if err := indexes[m].Add(similarity.Item{ID: model + " first", Vector: at(m, 0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s similarity.Spaces
+	s.Put("old", &indexes[0])
+
+	// What of a model is true before a call begins: it is put, its drop is over; or
+	// after it has ended: its drop has begun.
+	var there [2]struct{ put, dropping, dropped atomic.Bool }
+	there[0].put.Store(true)
+	type before struct{ put, dropped bool }
+	now := func(m int) before { return before{there[m].put.Load(), there[m].dropped.Load()} }
+	var answered, refused, fed [2]atomic.Int64
+	// judge looks at what became of a call for a model.
+	judge := func(what string, m int, was before, err error) {
+		if err == nil {
+			answered[m].Add(1)
+			if was.dropped {
+				t.Errorf("%s of the %s model is taken after it was dropped", what, models[m])
+			}
+			return
+		}
+		refused[m].Add(1)
+		if was.put && !there[m].dropping.Load() {
+			t.Errorf("%s of the %s model: %v, and it was there all the time", what, models[m], err)
+		}
+		if !strings.Contains(err.Error(), `"old"`) || !strings.Contains(err.Error(), `"new"`) || !stage.IsPermanent(err) {
+			t.Errorf("%s of the %s model: error %v, want a permanent one that names both", what, models[m], err)
+		}
+	}
+	own := func(m int, hits []similarity.Hit) bool {
+		return len(hits) > 0 && !slices.ContainsFunc(hits, func(h similarity.Hit) bool { return h.ID[:3] != models[m] })
+	}
+	// ask asks for one vector of each of some models, in one call.
+	ask := func(i, k int, of ...int) (answers [][]similarity.Hit, errs []error) {
+		was, queries := make([]before, len(of)), make([]vector.Vector, len(of))
+		for j, m := range of {
+			was[j], queries[j] = now(m), at(m, i)
+		}
+		answers, err := s.Nearest(t.Context(), queries, k)
+		errs = make([]error, len(of))
+		if batch, ok := errors.AsType[*stage.BatchError](err); ok {
+			errs = batch.Errs
+		} else if err != nil {
+			t.Error(err)
+			return make([][]similarity.Hit, len(of)), errs
+		}
+		for j, m := range of {
+			judge("a query", m, was[j], errs[j])
+			if errs[j] == nil && !own(m, answers[j]) {
+				t.Errorf("a query of the %s model found %v", models[m], answers[j])
+			}
+		}
+		return answers, errs
+	}
+
 	over := make(chan struct{})
 	var all sync.WaitGroup
-	for m, model := range models {
-		// judge looks at what became of a call that began when the model was there, or was not.
-		judge := func(what string, was bool, err error) {
-			if err == nil {
-				answered[m].Add(1)
-				return
-			}
-			refused[m].Add(1)
-			if was && !there[m].until.Load() {
-				t.Errorf("%s of the %s model: %v, and it was there all the time", what, model, err)
-			}
-			if !stage.IsPermanent(err) {
-				if batch, ok := errors.AsType[*stage.BatchError](err); !ok || !stage.IsPermanent(batch.Errs[0]) {
-					t.Errorf("%s of the %s model: %v is not permanent", what, model, err)
-				}
-			}
-		}
-		work := func(f func(i int)) {
-			all.Go(func() {
-				for i := 1; ; i++ {
-					select {
-					case <-over:
-						return
-					default:
-						f(i)
-					}
-				}
-			})
-		}
-		work(func(i int) {
-			was := there[m].from.Load()
-			judge("an item", was, s.Add(similarity.Item{ID: fmt.Sprint(model, " ", i%50), Vector: at(model, i)}))
-		})
-		work(func(i int) {
-			was := there[m].from.Load()
-			hits, err := s.Nearest(t.Context(), []vector.Vector{at(model, i)}, 3)
-			judge("a query", was, err)
-			if err == nil {
-				for _, h := range hits[0] {
-					if h.ID[:3] != model {
-						t.Errorf("a query of the %s model found %v", model, h)
-					}
+	end := sync.OnceFunc(func() { close(over); all.Wait() })
+	defer end()
+	work := func(f func(i int)) {
+		all.Go(func() {
+			for i := 1; !t.Failed(); i++ {
+				select {
+				case <-over:
+					return
+				default:
+					f(i)
 				}
 			}
 		})
 	}
+	for m, model := range models {
+		work(func(i int) {
+			it := similarity.Item{ID: fmt.Sprint(model, " ", i%50), Vector: at(m, i)}
+			was := now(m)
+			err := s.Add(it)
+			judge("an item", m, was, err)
+			if err != nil {
+				return
+			}
+			fed[m].Add(1)
+			// It is there at once, unless its collection is gone by now.
+			if answers, errs := ask(i, 1, m); errs[0] == nil && (len(answers[0]) != 1 || answers[0][0] != (similarity.Hit{ID: it.ID})) {
+				t.Errorf("%q was put in, and %v is found in its place", it.ID, answers[0])
+			}
+		})
+		work(func(i int) { ask(i, 3, m) })
+		work(func(i int) { ask(i, 3, m, 1-m) })
+	}
+	work(func(int) { // so that what they read changes all the time
+		s.Put("other", &similarity.Index{})
+		s.Drop("other")
+	})
 	more := func(counts ...*atomic.Int64) {
 		for _, c := range counts {
 			for before := c.Load(); c.Load() < before+50 && !t.Failed(); {
@@ -338,16 +373,19 @@ func TestSpacesSwap(t *testing.T) {
 			}
 		}
 	}
-	more(&answered[0], &refused[1]) // only the old one is there
-	s.Put("new", &similarity.Index{})
-	there[1].from.Store(true)
-	more(&answered[0], &answered[1]) // both are
-	there[0].until.Store(true)
+	more(&answered[0], &fed[0], &refused[1]) // only the old one is there
+	s.Put("new", &indexes[1])
+	there[1].put.Store(true)
+	more(&answered[0], &fed[0], &answered[1], &fed[1]) // both are
+	there[0].dropping.Store(true)
 	s.Drop("old")
-	more(&refused[0], &answered[1])
-	close(over)
-	all.Wait()
-	if _, err := s.Nearest(t.Context(), []vector.Vector{at("old", 0)}, 1); err == nil {
-		t.Error("what was dropped still answers")
+	there[0].dropped.Store(true)
+	more(&refused[0], &answered[1], &fed[1])
+	end()
+	for m := range models {
+		hits, err := indexes[m].Nearest(t.Context(), []vector.Vector{at(m, 0)}, 1000)
+		if err != nil || !own(m, hits[0]) || len(hits[0]) < 2 {
+			t.Errorf("in the %s model's index are %v, %v", models[m], hits, err)
+		}
 	}
 }
