@@ -209,11 +209,43 @@ func TestRefinedSharesOneQuery(t *testing.T) {
 					t.Fatalf("got %v, want %v", answers[0], want)
 				}
 				measured += answers[0].refined
+				// The collection's own helper does the same.
+				if hits, err := x.Nearest(t.Context(), []vector.Vector{q.Vector}, k); err != nil || !slices.Equal(hits[0], answers[0].hits) {
+					t.Fatalf("got %v, %v, want %v", hits, err, answers[0].hits)
+				}
+				sharedCandidates(t, x, q.Vector, k, answers[0].hits)
 			}
 			if measured < 4*k*len(asked) {
 				t.Fatalf("%d vectors were measured: too few for two", measured)
 			}
 		})
+	}
+}
+
+// sharedCandidates scans by hand, half of the rows for each of two, and wants both
+// to measure what is left.
+func sharedCandidates(t *testing.T, x *Refined, q vector.Vector, k int, want []Hit) {
+	t.Helper()
+	job := scan{goal: nearestGoal(k), snapshot: x.table.snapshot(), bound: x.bound}
+	job.prepare([]vector.Vector{q}, x.projector.queries(1))
+	job.divide()
+	job.shared = make([]atomicMin, 1)
+	job.shared[0].set(math.Inf(1))
+	workers := []*worker{job.newWorker(0), job.newWorker(1)}
+	for i, u := range job.units {
+		workers[i%2].scanUnit(t.Context(), u)
+	}
+	first, second := &workers[0].searches[0], &workers[1].searches[0]
+	// What the second one measured until now is told by the first.
+	first.refined, second.refined = first.refined+second.refined, 0
+	before, answers := first.refined, make([]answer, 1)
+	job.conclude(t.Context(), workers, answers)
+	if !slices.Equal(answers[0].hits, want) {
+		t.Fatalf("by hand: got %v, want %v", answers[0].hits, want)
+	}
+	left := answers[0].refined - before
+	if second.refined == 0 || second.refined >= left {
+		t.Fatalf("of %d candidates that were left and measured, the second one took %d", left, second.refined)
 	}
 }
 
