@@ -227,7 +227,7 @@ func TestFitterKeepsNoVector(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	var f reduce.PCAFitter
-	before := held()
+	before, few := held(), int64(0)
 	for round, n := range []int{1000, 50_000} { // of the many, 51 MB
 		for ; n > 0; n -= 500 {
 			if err := f.Add(random(uint64(n), min(n, 500), dim, 0)...); err != nil {
@@ -239,6 +239,11 @@ func TestFitterKeepsNoVector(t *testing.T) {
 			t.Errorf("round %d: %d bytes for %d vectors of %d values, promised are %d", round, kept, f.Count(), dim, promised)
 		}
 		t.Logf("%d vectors: %d bytes, promised are %d", f.Count(), kept, promised)
+		if round == 0 {
+			few = kept
+		} else if grown := kept - few; grown > 100_000 { // 2 bytes for each
+			t.Errorf("%d bytes more after %d vectors than after the first ones", grown, f.Count())
+		}
 	}
 	runtime.KeepAlive(&f)
 }
