@@ -22,16 +22,19 @@ import (
 
 // drawReport draws what each size keeps, .png or .svg.
 func drawReport(r *report.Report, file string) error {
-	p, err := picture(r)
+	p, legend, err := picture(r)
 	if err != nil {
 		return fmt.Errorf("drawing the report: %w", err)
 	}
-	const width, height = 20 * vg.Centimeter, 12 * vg.Centimeter
+	const width, height = 24 * vg.Centimeter, 12 * vg.Centimeter
 	var c vg.CanvasWriterTo = vgsvg.New(width, height)
 	if strings.ToLower(filepath.Ext(file)) == ".png" {
 		c = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(144))}
 	}
-	p.Draw(draw.NewCanvas(c, width, height))
+	// The legend is beside the lines: where they run depends on the vectors.
+	all, beside := draw.NewCanvas(c, width, height), 5.5*vg.Centimeter
+	p.Draw(draw.Crop(all, 0, -beside, 0, 0))
+	legend.Draw(draw.Crop(all, width-beside+vg.Millimeter*4, 0, 0, -vg.Centimeter))
 	save := func(w io.Writer) error { _, err := c.WriteTo(w); return err }
 	if err := sealed.WriteFile(file, save); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
@@ -42,7 +45,7 @@ func drawReport(r *report.Report, file string) error {
 // picture has lines for what is kept, and thinner ones for what is lost and what
 // exact answers cost, over the sizes on a logarithmic axis: each doubling costs as
 // much as all before it.
-func picture(r *report.Report) (*plot.Plot, error) {
+func picture(r *report.Report) (*plot.Plot, *plot.Legend, error) {
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("What a PCA of %d values keeps, and costs (%d vectors, %d queries)", r.Dim, r.Vectors, r.Queries)
 	p.Title.Padding = vg.Millimeter * 3
@@ -50,8 +53,9 @@ func picture(r *report.Report) (*plot.Plot, error) {
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, sizeTicks(r)
 	p.Y.Min, p.Y.Max = 0, 100
 	p.Y.Tick.Marker = plot.ConstantTicks(percents())
-	p.Legend.Left, p.Legend.XOffs, p.Legend.YOffs = true, vg.Millimeter*4, vg.Centimeter*3.5 // between what rises and what falls
-	for _, style := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
+	legend := plot.NewLegend()
+	legend.Top, legend.Left, legend.Padding = true, true, vg.Millimeter
+	for _, style := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &legend.TextStyle.Font} {
 		style.Variant = "Sans"
 	}
 	grid := plotter.NewGrid()
@@ -77,14 +81,14 @@ func picture(r *report.Report) (*plot.Plot, error) {
 		}
 		line, points, err := plotter.NewLinePoints(xys)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		line.Color, line.Width = c.color, c.width
 		points.Color, points.Shape, points.Radius = c.color, draw.CircleGlyph{}, vg.Points(1)+c.width
 		p.Add(line, points)
-		p.Legend.Add(c.name, line, points)
+		legend.Add(c.name, line, points)
 	}
-	return p, nil
+	return p, &legend, nil
 }
 
 // sizeTicks marks the sizes, and names those that have room.
