@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if b.difference > 1e-4 {
 		return fmt.Errorf("the components differ from scikit-learn's by %.2g", b.difference)
 	}
-	if err := exported(ctx, scikit, dir, b.ours); err != nil {
+	if err := exchanged(ctx, scikit, dir, b.ours); err != nil {
 		return err
 	}
 	text := b.text()

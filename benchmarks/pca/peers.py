@@ -87,4 +87,14 @@ for line in sys.stdin:
             setattr(pca, name, value if value.ndim else value.item())
         np.save(rest[1], pca.transform(x[: int(rest[2])].astype(np.float64)))
         seconds = 0
+    elif command == "give":  # the PCA as people save it, and what it makes of some vectors
+        order, dtype = rest[3:]
+        arrays = {
+            name: np.asarray(value, dtype, order=order) if isinstance(value, np.ndarray) else value
+            for name, value in vars(p.pca).items()
+            if name.endswith("_") and not isinstance(value, str)
+        }
+        np.savez(rest[0], whiten=p.pca.whiten, **arrays)
+        np.save(rest[1], p.apply(x[: int(rest[2])].astype(np.float64)))
+        seconds = 0
     print(json.dumps({"seconds": seconds}), flush=True)

@@ -100,7 +100,7 @@ One: a call a vector, one thread. All: millrace's Transform on as many goroutine
 
 millrace sums in float32 for 128 vectors, such sums in float64, and refuses what is not finite; the values of its
 components differ by at most %.1e from those that scikit-learn finds in float64. Given the PCA as SaveNPZ writes it,
-scikit-learn reduces vectors as millrace does.
+scikit-learn reduces vectors as millrace does, and so does millrace by scikit-learn's, loaded by LoadNPZ.
 
 %s; load before: %s.
 `, b.difference, results.Machine(), b.load)
